@@ -1,0 +1,130 @@
+"""The zoomed crop around an object: which window, how the image is cut, which camera it has.
+
+One affine map per crop cuts the image *and* makes its camera, so the two cannot drift apart.
+``CropConvention`` names how that map relates pixels; it is stored in every checkpoint.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from rnnpose_ros.geometry.camera import NEAR_M, project
+from rnnpose_ros.geometry.se3 import transform
+from rnnpose_ros.types import CameraIntrinsics
+
+
+class CropConvention(Enum):
+    """How crop pixels relate to image pixels."""
+
+    EXACT = "exact"
+    """Integer pixel centres; image and intrinsics cropped by one and the same map."""
+    OFFICIAL = "official"
+    """The published code's: image and intrinsics disagree by about half a pixel. Converted weights only."""
+
+
+def object_window(
+    corners_object: Float[Tensor, "B N 3"],
+    centre_object: Float[Tensor, "B 3"],
+    T_camera_object: Float[Tensor, "B 4 4"],
+    camera: CameraIntrinsics,
+    *,
+    margin: float,
+    size: int,
+) -> Float[Tensor, "B 2 3"]:
+    """The affine map ``image pixel -> crop pixel`` of a square window around each object.
+
+    The projected ``centre_object`` lands on crop pixel ``size // 2``; the window's half side is
+    ``margin`` times the largest horizontal or vertical distance of a projected corner from it.
+
+    Args:
+        corners_object: Points that span the object (vertices or the corners of their box), metres.
+        centre_object: Metres.
+        T_camera_object: Poses.
+        camera: The full images' cameras.
+        margin: At least 1.
+        size: Side of the crop in pixels.
+    """
+    dtype = camera.K.dtype
+    T = T_camera_object.to(dtype)
+    uv = project(transform(T, corners_object.to(dtype)), camera.K)
+    centre = project(transform(T, centre_object.to(dtype)[:, None]), camera.K)[:, 0]
+    half = (uv - centre[:, None]).abs().flatten(1).amax(1).clamp(min=1.0) * margin
+    scale = size / (2.0 * half)
+    shift = size // 2 - scale[:, None] * centre
+    zero = torch.zeros_like(scale)
+    rows = [torch.stack([scale, zero, shift[:, 0]], -1), torch.stack([zero, scale, shift[:, 1]], -1)]
+    return torch.stack(rows, -2)
+
+
+def crop_camera(
+    camera: CameraIntrinsics, affine_crop_image: Float[Tensor, "B 2 3"], *, size: int
+) -> CameraIntrinsics:
+    """The camera of the crop: the affine map applied to the image plane."""
+    A = torch.zeros_like(camera.K)
+    A[:, :2] = affine_crop_image.to(camera.K.dtype)
+    A[:, 2, 2] = 1.0
+    return CameraIntrinsics(K=A @ camera.K, height=size, width=size)
+
+
+def crop_image(
+    image: Float[Tensor, "B C H W"], affine_crop_image: Float[Tensor, "B 2 3"], *, size: int
+) -> Float[Tensor, "B C S S"]:
+    """The window cut out of each image, bilinear, zero outside.
+
+    Where the window is shrunk, the image is blurred first by a Gaussian of standard deviation
+    ``0.5 sqrt(s^2 - 1)`` image pixels, s = image pixels per crop pixel, against aliasing.
+    """
+    scale = affine_crop_image[:, 0, 0]
+    if image.shape[0] == 1 and scale.shape[0] > 1:
+        image = image.expand(scale.shape[0], -1, -1, -1)
+    crops = []
+    for i in range(image.shape[0]):
+        crops.append(_crop_one(image[i : i + 1], affine_crop_image[i], size=size))
+    return torch.cat(crops)
+
+
+def _crop_one(image: Tensor, affine: Tensor, *, size: int) -> Tensor:
+    """Crop by first slicing the window's pixels (cheap for large images), then blur, then sample."""
+    s = 1.0 / float(affine[0, 0])
+    u0, v0 = -float(affine[0, 2]) * s, -float(affine[1, 2]) * s
+    sigma = 0.5 * max(s * s - 1.0, 0.0) ** 0.5
+    pad = int(3 * sigma) + 2
+    height, width = image.shape[-2:]
+    left, right = max(0, int(u0) - pad), min(width, int(u0 + s * size) + pad + 2)
+    top, bottom = max(0, int(v0) - pad), min(height, int(v0 + s * size) + pad + 2)
+    if left >= right or top >= bottom:
+        return image.new_zeros(1, image.shape[1], size, size)
+    window = image[:, :, top:bottom, left:right]
+    if sigma > 0.3:
+        window = _gaussian_blur(window, sigma)
+    ticks = torch.arange(size, device=image.device, dtype=torch.float64) * s
+    u, v = ticks + (u0 - left), ticks + (v0 - top)
+    h, w = window.shape[-2:]
+    grid = torch.stack(torch.meshgrid((2 * u + 1) / w - 1, (2 * v + 1) / h - 1, indexing="xy"), -1)
+    return F.grid_sample(window, grid[None].to(window.dtype), align_corners=False, padding_mode="zeros")
+
+
+def _gaussian_blur(image: Tensor, sigma: float) -> Tensor:
+    radius = max(1, int(3 * sigma + 0.5))
+    x = torch.arange(-radius, radius + 1, device=image.device, dtype=image.dtype)
+    kernel = torch.exp(-0.5 * (x / sigma) ** 2)
+    kernel = kernel / kernel.sum()
+    channels = image.shape[1]
+    padded = F.pad(image, (radius,) * 4, mode="replicate")
+    row = kernel.view(1, 1, 1, -1).expand(channels, 1, 1, -1)
+    column = kernel.view(1, 1, -1, 1).expand(channels, 1, -1, 1)
+    return F.conv2d(F.conv2d(padded, row, groups=channels), column, groups=channels)
+
+
+def window_is_visible(
+    affine_crop_image: Float[Tensor, "B 2 3"], T_camera_object: Float[Tensor, "B 4 4"], camera: CameraIntrinsics
+) -> Tensor:
+    """True where the window's centre pixel lies in the image and the object's origin before the camera."""
+    scale = affine_crop_image[:, 0, 0]
+    inside = (T_camera_object[:, 2, 3] > NEAR_M) & torch.isfinite(scale) & (scale > 0)
+    return inside

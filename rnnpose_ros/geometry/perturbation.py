@@ -1,0 +1,72 @@
+"""Start noise: the wrong poses that training starts from and evaluation is measured from."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rnnpose_ros.geometry.rotations import matrix_from_euler_xyz, rotation_angle
+from rnnpose_ros.geometry.se3 import from_rotation_translation
+
+
+@dataclass(frozen=True, slots=True)
+class PoseNoise:
+    """Gaussian start noise in camera axes about the object's own origin.
+
+    ``N1`` is the published protocol's: 15 degrees on each Euler axis with the total capped at 45
+    degrees, 1 cm in x and y, 5 cm in z.
+    """
+
+    rotation_std: float = math.radians(15.0)
+    rotation_cap: float = math.radians(45.0)
+    translation_std: tuple[float, float, float] = (0.01, 0.01, 0.05)
+
+
+N1 = PoseNoise()
+N2 = PoseNoise(rotation_std=math.radians(30.0), rotation_cap=math.radians(90.0), translation_std=(0.02, 0.02, 0.1))
+
+
+def perturb(
+    T_camera_object: Float[Tensor, "B 4 4"],
+    *,
+    noise: PoseNoise = N1,
+    scale: Float[Tensor, "B"] | float = 1.0,
+    generator: torch.Generator,
+    centre_object: Float[Tensor, "B 3"] | None = None,
+) -> Float[Tensor, "B 4 4"]:
+    """Wrong poses around the given ones.
+
+    Args:
+        T_camera_object: True poses.
+        noise: Standard deviations; the rotation cap is enforced by drawing again.
+        scale: Factor on all of the noise, one for all or one each.
+        generator: Where the randomness comes from (on the CPU).
+        centre_object: Point that the rotation turns about, metres; the object's origin when None.
+
+    Returns:
+        Poses of the same dtype and device.
+    """
+    T = T_camera_object.detach().cpu().double()
+    batch = T.shape[0]
+    factor = torch.as_tensor(scale, dtype=torch.float64).cpu().expand(batch)
+    R_noise = torch.eye(3, dtype=torch.float64).repeat(batch, 1, 1)
+    pending = torch.ones(batch, dtype=torch.bool)
+    for _ in range(1000):
+        angles = torch.randn(batch, 3, generator=generator, dtype=torch.float64) * noise.rotation_std
+        drawn = matrix_from_euler_xyz(angles * factor[:, None])
+        take = pending & (rotation_angle(drawn) <= noise.rotation_cap)
+        R_noise[take] = drawn[take]
+        pending &= ~take
+        if not bool(pending.any()):
+            break
+    sigma = torch.tensor(noise.translation_std, dtype=torch.float64)
+    t_noise = torch.randn(batch, 3, generator=generator, dtype=torch.float64) * sigma * factor[:, None]
+    centre = torch.zeros(batch, 3, dtype=torch.float64) if centre_object is None else centre_object.cpu().double()
+    centre_camera = (T[:, :3, :3] @ centre[..., None])[..., 0] + T[:, :3, 3]
+    R = R_noise @ T[:, :3, :3]
+    t = centre_camera + t_noise - (R @ centre[..., None])[..., 0]
+    return from_rotation_translation(R, t).to(T_camera_object)
