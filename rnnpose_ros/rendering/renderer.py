@@ -77,7 +77,9 @@ def barycentrics(
     K = camera.K.to(p)
     fx, fy, cx, cy = (K[:, i, j].reshape(-1, 1, 1) for i, j in ((0, 0), (1, 1), (0, 2), (1, 2)))
     ray = torch.stack(torch.broadcast_tensors((u - cx) / fx, (v - cy) / fy, torch.ones_like(u)), -1)
-    w = torch.stack([(torch.linalg.cross(p[..., j, :], p[..., k, :]) * ray).sum(-1) for j, k in ((1, 2), (2, 0), (0, 1))], -1)
+    w = torch.stack(
+        [(torch.linalg.cross(p[..., j, :], p[..., k, :]) * ray).sum(-1) for j, k in ((1, 2), (2, 0), (0, 1))], -1
+    )
     total = w.sum(-1, keepdim=True)
     usable = covered[..., None] & (total.abs() > 0)
     b = torch.where(usable, w / torch.where(usable, total, torch.ones_like(total)), torch.zeros_like(w))

@@ -1,0 +1,517 @@
+"""The default renderer: a z-buffer written in Warp, one source for CPU and CUDA.
+
+Two kernels a call, whatever the number of views. ``_see`` decides which face each pixel centre sees;
+``_resolve`` works out depth, normal, colour and attributes of that face in closed form.
+
+Both use the edge functions of homogeneous coordinates: with corners ``q_i = (fx x, fy y, z)`` and the pixel
+``d = (u - cx, v - cy, 1)``, ``w_i = (q_j x q_k) . d`` is linear in the pixel, has one sign inside the face, and
+gives ``b = w / sum w`` and ``z = det / sum w``. A face with corners behind the camera needs no new triangles:
+the part in front of the near plane is where ``z >= NEAR_M``. Without fused multiply-adds the two faces at an
+edge get exactly opposite ``w``, so no pixel is lost or drawn twice there.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any, no_type_check
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+from rnnpose_ros.errors import AssetError, BackendUnavailableError, InputError
+from rnnpose_ros.geometry.camera import NEAR_M
+from rnnpose_ros.types import CameraIntrinsics, Mesh, RenderBuffers
+
+try:
+    import warp as wp
+except ImportError as error:  # pragma: no cover
+    raise BackendUnavailableError(
+        "the Warp renderer was asked for, but warp is not installed; run `pip install warp-lang`"
+    ) from error
+
+# Exactly opposite edge functions on both sides of an edge need every product rounded on its own.
+wp.set_module_options({"enable_backward": False, "fuse_fp": False})
+
+_NEAR = wp.constant(wp.float64(NEAR_M))
+_FAR_KEY = torch.iinfo(torch.int64).max
+_GREY = wp.constant(0.7)
+_BOX_MARGIN_PX = wp.constant(wp.float64(1e-6))
+_CUDA_THREADS = 1 << 16
+"""Large faces are shared between threads until a launch has about this many."""
+
+# Columns of a mesh's row in the table that the kernels read.
+_VERTICES, _FACES, _NORMALS, _COLORS, _UVS, _TEXTURE = (wp.constant(i) for i in range(6))
+_FACE_COUNT, _VERTEX_COUNT, _TEXTURE_HEIGHT, _TEXTURE_WIDTH, _MIP_LEVELS = (wp.constant(i) for i in range(6, 11))
+
+_build_lock = threading.Lock()
+
+
+@wp.func
+@no_type_check
+def _pixel_map(poses: wp.array3d(dtype=wp.float64), K: wp.array3d(dtype=wp.float64), item: int, camera: int):
+    """Matrix and offset that take object points to ``(fx x, fy y, z)``."""
+    fx = K[camera, 0, 0]
+    fy = K[camera, 1, 1]
+    matrix = wp.mat33d(
+        fx * poses[item, 0, 0], fx * poses[item, 0, 1], fx * poses[item, 0, 2],
+        fy * poses[item, 1, 0], fy * poses[item, 1, 1], fy * poses[item, 1, 2],
+        poses[item, 2, 0], poses[item, 2, 1], poses[item, 2, 2],
+    )  # fmt: skip
+    return matrix, wp.vec3d(fx * poses[item, 0, 3], fy * poses[item, 1, 3], poses[item, 2, 3])
+
+
+@wp.func
+@no_type_check
+def _corner(vertices: wp.array(dtype=wp.vec3), index: int, matrix: wp.mat33d, offset: wp.vec3d):
+    p = vertices[index]
+    return matrix * wp.vec3d(wp.float64(p[0]), wp.float64(p[1]), wp.float64(p[2])) + offset
+
+
+@wp.func
+@no_type_check
+def _grow(box: wp.vec4d, a: wp.vec3d, b: wp.vec3d):
+    """Grows (-min u, -min v, max u, max v) by corner ``a`` and by where edge ``a b`` meets the near plane."""
+    if a[2] >= _NEAR:
+        u = a[0] / a[2]
+        v = a[1] / a[2]
+        box = wp.max(box, wp.vec4d(-u, -v, u, v))
+    if (a[2] >= _NEAR) != (b[2] >= _NEAR):
+        t = (_NEAR - a[2]) / (b[2] - a[2])
+        u = (a[0] + t * (b[0] - a[0])) / _NEAR
+        v = (a[1] + t * (b[1] - a[1])) / _NEAR
+        box = wp.max(box, wp.vec4d(-u, -v, u, v))
+    return box
+
+
+@wp.func
+@no_type_check
+def _first_pixel(coordinate: wp.float64, size: int):
+    return int(wp.clamp(wp.ceil(coordinate - _BOX_MARGIN_PX), wp.float64(0.0), wp.float64(size)))
+
+
+@wp.func
+@no_type_check
+def _end_pixel(coordinate: wp.float64, size: int):
+    return int(wp.clamp(wp.floor(coordinate + _BOX_MARGIN_PX) + wp.float64(1.0), wp.float64(0.0), wp.float64(size)))
+
+
+@wp.func
+@no_type_check
+def _inside(w: wp.float64, edge: wp.vec3d):
+    """Top-left rule: a pixel exactly on an edge belongs to the face on the edge's right or below it."""
+    if w == wp.float64(0.0):
+        return edge[0] > wp.float64(0.0) or (edge[0] == wp.float64(0.0) and edge[1] > wp.float64(0.0))
+    return w > wp.float64(0.0)
+
+
+@wp.kernel
+@no_type_check
+def _see(
+    table: wp.array2d(dtype=wp.int64),
+    poses: wp.array3d(dtype=wp.float64),
+    K: wp.array3d(dtype=wp.float64),
+    strips: int,
+    keys: wp.array3d(dtype=wp.int64),
+):
+    """Keeps the nearest ``depth_bits << 32 | face`` at every pixel centre inside a face."""
+    item, face, strip = wp.tid()
+    row = wp.min(item, table.shape[0] - 1)
+    camera = wp.min(item, K.shape[0] - 1)
+    face_count = int(table[row, _FACE_COUNT])
+    if face >= face_count:
+        return
+    faces = wp.array(ptr=wp.uint64(table[row, _FACES]), shape=(face_count, 3), dtype=wp.int32)
+    vertices = wp.array(ptr=wp.uint64(table[row, _VERTICES]), shape=(int(table[row, _VERTEX_COUNT]),), dtype=wp.vec3)
+    matrix, offset = _pixel_map(poses, K, item, camera)
+    p0 = _corner(vertices, faces[face, 0], matrix, offset)
+    p1 = _corner(vertices, faces[face, 1], matrix, offset)
+    p2 = _corner(vertices, faces[face, 2], matrix, offset)
+
+    e0 = wp.cross(p1, p2)
+    e1 = wp.cross(p2, p0)
+    e2 = wp.cross(p0, p1)
+    volume = wp.dot(p0, e0)
+    if not wp.isfinite(volume) or volume == wp.float64(0.0):
+        return
+    if volume < wp.float64(0.0):
+        e0 = -e0
+        e1 = -e1
+        e2 = -e2
+        volume = -volume
+
+    lowest = -wp.float64(wp.inf)
+    box = wp.vec4d(lowest, lowest, lowest, lowest)
+    box = _grow(_grow(_grow(box, p0, p1), p1, p2), p2, p0)
+    cx = K[camera, 0, 2]
+    cy = K[camera, 1, 2]
+    box = box + wp.vec4d(-cx, -cy, cx, cy)
+    if not wp.isfinite(box):
+        return
+    first_u = _first_pixel(-box[0], keys.shape[2])
+    first_v = _first_pixel(-box[1], keys.shape[1])
+    end_u = _end_pixel(box[2], keys.shape[2])
+    end_v = _end_pixel(box[3], keys.shape[1])
+
+    for v in range(first_v + strip, end_v, strips):
+        dy = wp.float64(v) - cy
+        c0 = e0[1] * dy + e0[2]
+        c1 = e1[1] * dy + e1[2]
+        c2 = e2[1] * dy + e2[2]
+        for u in range(first_u, end_u):
+            dx = wp.float64(u) - cx
+            w0 = e0[0] * dx + c0
+            w1 = e1[0] * dx + c1
+            w2 = e2[0] * dx + c2
+            if _inside(w0, e0) and _inside(w1, e1) and _inside(w2, e2):
+                z = volume / (w0 + w1 + w2)
+                if z >= _NEAR:
+                    key = (wp.int64(wp.cast(wp.float32(z), wp.int32)) << wp.int64(32)) | wp.int64(face)
+                    wp.atomic_min(keys, item, v, u, key)
+
+
+@wp.func
+@no_type_check
+def _texel(texture: wp.array(dtype=wp.uint8), start: int, height: int, width: int, row: int, column: int):
+    i = 3 * (start + ((row + height) % height) * width + (column + width) % width)
+    return wp.vec3(float(texture[i]), float(texture[i + 1]), float(texture[i + 2])) / 255.0
+
+
+@wp.func
+@no_type_check
+def _bilinear(texture: wp.array(dtype=wp.uint8), height: int, width: int, level: int, uv: wp.vec2d):
+    """One level of the chain, repeated beyond its sides; texel centres at (i + 0.5) / n, v upwards."""
+    start = int(0)
+    for _ in range(level):
+        start += height * width
+        height = wp.max(height / 2, 1)
+        width = wp.max(width / 2, 1)
+    x = (uv[0] - wp.floor(uv[0])) * wp.float64(width) - wp.float64(0.5)
+    y = (wp.ceil(uv[1]) - uv[1]) * wp.float64(height) - wp.float64(0.5)
+    column = int(wp.floor(x))
+    row = int(wp.floor(y))
+    right = float(x - wp.floor(x))
+    below = float(y - wp.floor(y))
+    top = wp.lerp(
+        _texel(texture, start, height, width, row, column),
+        _texel(texture, start, height, width, row, column + 1),
+        right,
+    )
+    bottom = wp.lerp(
+        _texel(texture, start, height, width, row + 1, column),
+        _texel(texture, start, height, width, row + 1, column + 1),
+        right,
+    )
+    return wp.lerp(top, bottom, below)
+
+
+@wp.func
+@no_type_check
+def _trilinear(
+    texture: wp.array(dtype=wp.uint8), height: int, width: int, levels: int, uv: wp.vec2d, texels_per_pixel: wp.float64
+):
+    """Texture colour at the level where a pixel covers about one texel."""
+    level = float(0.0)
+    if texels_per_pixel > wp.float64(1.0):
+        level = wp.min(0.5 * wp.log2(float(texels_per_pixel)), float(levels - 1))
+    fine = int(level)
+    color = _bilinear(texture, height, width, fine, uv)
+    if level > float(fine):
+        color = wp.lerp(color, _bilinear(texture, height, width, fine + 1, uv), level - float(fine))
+    return color
+
+
+@wp.func
+@no_type_check
+def _textured(
+    table: wp.array2d(dtype=wp.int64),
+    row: int,
+    face: int,
+    b: wp.vec3d,
+    b_u: wp.vec3d,
+    b_v: wp.vec3d,
+):
+    """Texture colour at barycentrics ``b``, which change by ``b_u`` and ``b_v`` from pixel to pixel."""
+    height = int(table[row, _TEXTURE_HEIGHT])
+    width = int(table[row, _TEXTURE_WIDTH])
+    uvs = wp.array(ptr=wp.uint64(table[row, _UVS]), shape=(int(table[row, _FACE_COUNT]), 3), dtype=wp.vec2)
+    texture = wp.array(ptr=wp.uint64(table[row, _TEXTURE]), shape=(4 * height * width,), dtype=wp.uint8)
+    uv = wp.vec2d()
+    uv_u = wp.vec2d()
+    uv_v = wp.vec2d()
+    for i in range(3):
+        corner = wp.vec2d(wp.float64(uvs[face, i][0]), wp.float64(uvs[face, i][1]))
+        uv += b[i] * corner
+        uv_u += b_u[i] * corner
+        uv_v += b_v[i] * corner
+    area = wp.abs(uv_u[0] * uv_v[1] - uv_u[1] * uv_v[0]) * wp.float64(height) * wp.float64(width)
+    return _trilinear(texture, height, width, int(table[row, _MIP_LEVELS]), uv, area)
+
+
+@wp.func
+@no_type_check
+def _vertex_color(table: wp.array2d(dtype=wp.int64), row: int, corners: wp.vec3i, b: wp.vec3d):
+    colors = wp.array(ptr=wp.uint64(table[row, _COLORS]), shape=(int(table[row, _VERTEX_COUNT]), 3), dtype=wp.uint8)
+    color = wp.vec3()
+    for i in range(3):
+        rgb = wp.vec3(float(colors[corners[i], 0]), float(colors[corners[i], 1]), float(colors[corners[i], 2]))
+        color += float(b[i]) * rgb / 255.0
+    return color
+
+
+@wp.func
+@no_type_check
+def _normal_to_viewer(
+    normals: wp.array2d(dtype=wp.vec3),
+    face: int,
+    b: wp.vec3d,
+    poses: wp.array3d(dtype=wp.float64),
+    item: int,
+    ray: wp.vec3,
+):
+    """Interpolated unit normal in the camera frame, against the ray."""
+    n = wp.normalize(float(b[0]) * normals[face, 0] + float(b[1]) * normals[face, 1] + float(b[2]) * normals[face, 2])
+    turned = wp.vec3()
+    for i in range(3):
+        turned[i] = float(poses[item, i, 0]) * n[0] + float(poses[item, i, 1]) * n[1] + float(poses[item, i, 2]) * n[2]
+    turned = wp.normalize(turned)
+    if wp.dot(turned, ray) > 0.0:
+        turned = -turned
+    return turned
+
+
+@wp.kernel
+@no_type_check
+def _resolve(
+    table: wp.array2d(dtype=wp.int64),
+    poses: wp.array3d(dtype=wp.float64),
+    K: wp.array3d(dtype=wp.float64),
+    keys: wp.array3d(dtype=wp.int64),
+    vertex_values: wp.array2d(dtype=wp.float32),
+    first_value: wp.array(dtype=wp.int64),
+    depth: wp.array3d(dtype=wp.float32),
+    face_ids: wp.array3d(dtype=wp.int32),
+    color: wp.array4d(dtype=wp.float32),
+    attributes: wp.array4d(dtype=wp.float32),
+):
+    """Depth, colour, normal and attributes of the face in each pixel's key; zeros where there is none."""
+    item, v, u = wp.tid()
+    key = keys[item, v, u]
+    if key == wp.int64(_FAR_KEY):
+        depth[item, v, u] = 0.0
+        face_ids[item, v, u] = -1
+        for c in range(3):
+            color[item, c, v, u] = 0.0
+        for c in range(attributes.shape[1]):
+            attributes[item, c, v, u] = 0.0
+        return
+    row = wp.min(item, table.shape[0] - 1)
+    camera = wp.min(item, K.shape[0] - 1)
+    face = int(key & wp.int64(0xFFFFFFFF))
+    face_count = int(table[row, _FACE_COUNT])
+    faces = wp.array(ptr=wp.uint64(table[row, _FACES]), shape=(face_count, 3), dtype=wp.int32)
+    vertices = wp.array(ptr=wp.uint64(table[row, _VERTICES]), shape=(int(table[row, _VERTEX_COUNT]),), dtype=wp.vec3)
+    corners = wp.vec3i(faces[face, 0], faces[face, 1], faces[face, 2])
+    matrix, offset = _pixel_map(poses, K, item, camera)
+    p0 = _corner(vertices, corners[0], matrix, offset)
+    p1 = _corner(vertices, corners[1], matrix, offset)
+    p2 = _corner(vertices, corners[2], matrix, offset)
+    edges = wp.matrix_from_rows(wp.cross(p1, p2), wp.cross(p2, p0), wp.cross(p0, p1))
+    dx = wp.float64(u) - K[camera, 0, 2]
+    dy = wp.float64(v) - K[camera, 1, 2]
+    w = edges * wp.vec3d(dx, dy, wp.float64(1.0))
+    total = w[0] + w[1] + w[2]
+    b = w / total
+
+    depth[item, v, u] = wp.float32(b[0] * p0[2] + b[1] * p1[2] + b[2] * p2[2])
+    face_ids[item, v, u] = face
+
+    rgb = wp.vec3(_GREY, _GREY, _GREY)
+    if table[row, _TEXTURE] != wp.int64(0):
+        along_u = wp.vec3d(edges[0, 0], edges[1, 0], edges[2, 0])
+        along_v = wp.vec3d(edges[0, 1], edges[1, 1], edges[2, 1])
+        b_u = (along_u - b * (along_u[0] + along_u[1] + along_u[2])) / total
+        b_v = (along_v - b * (along_v[0] + along_v[1] + along_v[2])) / total
+        rgb = _textured(table, row, face, b, b_u, b_v)
+    elif table[row, _COLORS] != wp.int64(0):
+        rgb = _vertex_color(table, row, corners, b)
+
+    normals = wp.array(ptr=wp.uint64(table[row, _NORMALS]), shape=(face_count, 3), dtype=wp.vec3)
+    ray = wp.vec3(float(dx / K[camera, 0, 0]), float(dy / K[camera, 1, 1]), 1.0)
+    normal = _normal_to_viewer(normals, face, b, poses, item, ray)
+    for c in range(3):
+        color[item, c, v, u] = rgb[c]
+        attributes[item, c, v, u] = normal[c]
+    first = int(first_value[item])
+    for c in range(attributes.shape[1] - 3):
+        value = float(0.0)
+        for i in range(3):
+            value += float(b[i]) * vertex_values[first + corners[i], c]
+        attributes[item, c + 3, v, u] = value
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WarpMesh:
+    """A mesh on the renderer's device. The kernels reach it through ``table``; keep it while it is drawn."""
+
+    vertices: Float[Tensor, "V 3"]
+    faces: Int[Tensor, "F 3"]
+    corner_normals: Float[Tensor, "F 3 3"]
+    vertex_colors: Tensor | None
+    corner_uvs: Tensor | None
+    mip_chain: Tensor | None
+    """uint8, all levels one after the other, each row by row."""
+    table: Int[Tensor, "11"]
+    """Addresses and sizes, on the device."""
+
+
+class WarpRenderer:
+    """Draws on CPU or CUDA, without copying a mesh or waiting for the device. Threads may share it."""
+
+    def __init__(self, device: str | torch.device = "cpu") -> None:
+        """Starts Warp.
+
+        Raises:
+            BackendUnavailableError: CUDA is asked for, and torch or Warp has none.
+        """
+        self.device = torch.device(device)
+        wp.config.log_level = wp.LOG_ERROR
+        wp.init()
+        if self.device.type == "cuda" and not (torch.cuda.is_available() and wp.is_cuda_available()):
+            raise BackendUnavailableError(
+                f"the renderer was asked for {self.device}, but there is no CUDA device for torch and Warp; "
+                "use --device cpu, or install a CUDA build of torch and a driver"
+            )
+        if self.device.type == "cuda" and self.device.index is None:
+            self.device = torch.device("cuda", torch.cuda.current_device())
+        self._warp_device = wp.device_from_torch(self.device)
+        self._built: set[Any] = set()
+
+    def upload(self, mesh: Mesh) -> WarpMesh:
+        """The mesh on the device, with its texture's mip chain.
+
+        Raises:
+            AssetError: Faces point outside the vertices, or the texture is too large.
+        """
+        _check_mesh(mesh)
+        vertices = self._own(mesh.vertices, torch.float32)
+        faces = self._own(mesh.faces, torch.int32)
+        corner_normals = self._own(mesh.corner_normals, torch.float32)
+        vertex_colors = None if mesh.vertex_colors is None else self._own(mesh.vertex_colors, torch.uint8)
+        corner_uvs = mip_chain = None
+        height = width = levels = 0
+        if mesh.texture is not None and mesh.corner_uvs is not None:
+            corner_uvs = self._own(mesh.corner_uvs, torch.float32)
+            mip_chain, levels = _mip_chain(mesh.texture.to(self.device))
+            height, width = mesh.texture.shape[:2]
+        arrays = (vertices, faces, corner_normals, vertex_colors, corner_uvs, mip_chain)
+        addresses = [0 if array is None else array.data_ptr() for array in arrays]
+        sizes = [len(faces), len(vertices), height, width, levels]
+        table = torch.tensor(addresses + sizes, dtype=torch.int64, device=self.device)
+        return WarpMesh(vertices, faces, corner_normals, vertex_colors, corner_uvs, mip_chain, table)
+
+    def render(
+        self,
+        meshes: Sequence[WarpMesh],
+        T_camera_object: Float[Tensor, "B 4 4"],
+        camera: CameraIntrinsics,
+        *,
+        attributes: Sequence[Float[Tensor, "V C"]] | None = None,
+    ) -> RenderBuffers:
+        """One view per pose; see :class:`rnnpose_ros.rendering.renderer.Renderer`.
+
+        A pose or camera that is not finite gives an empty view.
+
+        Raises:
+            InputError: The numbers of meshes, poses, cameras and attributes do not fit.
+        """
+        batch = len(T_camera_object)
+        _check_counts(meshes, batch, camera, attributes)
+        shared = all(mesh is meshes[0] for mesh in meshes)
+        distinct = meshes[:1] if shared else meshes
+        table = torch.stack([mesh.table for mesh in distinct])
+        values, first_value = self._vertex_values(attributes, distinct, table, batch)
+        poses = T_camera_object.detach().to(self.device, torch.float64).contiguous()
+        K = camera.K.detach().to(self.device, torch.float64).contiguous()
+        shape = (batch, camera.height, camera.width)
+        keys = torch.full(shape, _FAR_KEY, dtype=torch.int64, device=self.device)
+        buffers = RenderBuffers(
+            depth=torch.empty(shape, device=self.device),
+            color=torch.empty(batch, 3, *shape[1:], device=self.device),
+            attributes=torch.empty(batch, 3 + values.shape[1], *shape[1:], device=self.device),
+            face_ids=torch.empty(shape, dtype=torch.int32, device=self.device),
+        )
+        face_count = max(len(mesh.faces) for mesh in distinct)
+        strips = 1
+        if self.device.type == "cuda":
+            strips = min(max(_CUDA_THREADS // (batch * face_count), 1), camera.height)
+        self._launch(_see, (batch, face_count, strips), [table, poses, K, strips, keys])
+        outputs = [buffers.depth, buffers.face_ids, buffers.color, buffers.attributes]
+        self._launch(_resolve, shape, [table, poses, K, keys, values, first_value, *outputs])
+        return buffers
+
+    def _own(self, tensor: Tensor, dtype: torch.dtype) -> Tensor:
+        return tensor.detach().to(self.device, dtype).contiguous()
+
+    def _vertex_values(
+        self, attributes: Sequence[Tensor] | None, meshes: Sequence[WarpMesh], table: Tensor, batch: int
+    ) -> tuple[Tensor, Tensor]:
+        """The attributes of all distinct meshes under one another, and the first row of each view's mesh."""
+        if attributes is None:
+            return torch.empty(1, 0, device=self.device), torch.zeros(batch, dtype=torch.int64, device=self.device)
+        values = self._own(attributes[0] if len(meshes) == 1 else torch.cat(list(attributes)), torch.float32)
+        counts = table[:, int(_VERTEX_COUNT)]
+        return values, (counts.cumsum(0) - counts).expand(batch).contiguous()
+
+    def _launch(self, kernel: Any, dim: tuple[int, ...], inputs: list[Any]) -> None:
+        """Queues a kernel on torch's current stream; the tensors' memory is shared."""
+        if self.device.type == "cuda":
+            stream = wp.stream_from_torch(torch.cuda.current_stream(self.device))
+        else:
+            stream = None
+        inputs = [wp.from_torch(x, return_ctype=True) if isinstance(x, Tensor) else x for x in inputs]
+        with nullcontext() if kernel in self._built else _build_lock:
+            wp.launch(kernel, dim=dim, inputs=inputs, device=self._warp_device, stream=stream)
+        self._built.add(kernel)
+
+
+def _mip_chain(texture: Tensor) -> tuple[Tensor, int]:
+    """All levels down to one texel, flat, and their number."""
+    level = texture.detach().permute(2, 0, 1)[None].float()
+    flat = [texture.reshape(-1)]
+    while max(level.shape[2:]) > 1:
+        level = functional.adaptive_avg_pool2d(level, [max(n // 2, 1) for n in level.shape[2:]])
+        flat.append(level[0].permute(1, 2, 0).round().to(torch.uint8).reshape(-1))
+    return torch.cat(flat), len(flat)
+
+
+def _check_mesh(mesh: Mesh) -> None:
+    if mesh.texture is not None and 4 * mesh.texture.numel() >= 3 * 2**31:
+        raise AssetError(
+            f"a texture of {mesh.texture.shape[1]} x {mesh.texture.shape[0]} texels is too large; make it smaller"
+        )
+    if len(mesh.faces) == 0:
+        raise AssetError("the mesh has no faces; nothing can be drawn")
+    lowest, highest = int(mesh.faces.min()), int(mesh.faces.max())
+    if lowest < 0 or highest >= len(mesh.vertices):
+        raise AssetError(
+            f"faces use vertices {lowest} to {highest}, but there are {len(mesh.vertices)}; the mesh file is damaged"
+        )
+
+
+def _check_counts(
+    meshes: Sequence[WarpMesh], batch: int, camera: CameraIntrinsics, attributes: Sequence[Tensor] | None
+) -> None:
+    if len(meshes) not in (1, batch) or len(camera.K) not in (1, batch):
+        raise InputError(
+            f"expected 1 or {batch} meshes and cameras for {batch} poses, got {len(meshes)} and {len(camera.K)}"
+        )
+    if attributes is None:
+        return
+    counts = [len(mesh.vertices) for mesh in meshes]
+    if [len(values) for values in attributes] != counts:
+        raise InputError(f"expected attributes for {counts} vertices, got {[len(values) for values in attributes]}")
