@@ -1,0 +1,128 @@
+"""Weights on disk: safetensors with the configuration, conventions and provenance in the metadata.
+
+Nothing is ever unpickled, and loading is strict: every tensor of the file is used, every tensor of the
+network is filled, shapes agree.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from rnnpose_ros.config import build, flatten
+from rnnpose_ros.errors import CheckpointError, ConfigError
+from rnnpose_ros.geometry.crop import CropConvention
+from rnnpose_ros.networks.rnnpose_network import NetworkConfig, RnnposeNetwork
+
+_FORMAT = "rnnpose_ros/1"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointInfo:
+    """What a checkpoint says of itself."""
+
+    network: dict[str, Any]
+    """Flat :class:`NetworkConfig`."""
+    convention: str = CropConvention.EXACT.value
+    labels: tuple[str, ...] = ()
+    """Objects it was trained for; empty = any mesh."""
+    provenance: dict[str, Any] = field(default_factory=dict)
+    """Training command, data, time, machine, git commit."""
+    calibration: dict[str, float] = field(default_factory=dict)
+    """Constants that turn raw measures into score and covariance."""
+    neighbour_limits: tuple[int, ...] = ()
+    """Of the point pyramid, for networks with 3D encoders."""
+
+
+def save_checkpoint(path: Path, network: RnnposeNetwork, info: CheckpointInfo, *, half: bool = False) -> None:
+    """Writes the file whole or not at all.
+
+    Args:
+        path: Ends in .safetensors.
+        network: Its parameters are written.
+        info: Goes into the metadata.
+        half: Store float16 (half the size; loaded back as float32).
+    """
+    tensors = {
+        name: (t.detach().cpu().half() if half and t.is_floating_point() else t.detach().cpu()).contiguous()
+        for name, t in network.state_dict().items()
+    }
+    body = {
+        "network": info.network,
+        "convention": info.convention,
+        "labels": list(info.labels),
+        "provenance": info.provenance,
+        "calibration": info.calibration,
+        "neighbour_limits": list(info.neighbour_limits),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    save_file(tensors, partial, metadata={"format": _FORMAT, "info": json.dumps(body)})
+    partial.replace(path)
+
+
+def read_info(path: Path) -> CheckpointInfo:
+    """What a checkpoint says of itself, without its tensors.
+
+    Raises:
+        CheckpointError: The file is missing, damaged, or not one of ours.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"no weights at {path}: give an existing .safetensors file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is not a safetensors file or is damaged ({error})") from None
+    if metadata.get("format") != _FORMAT:
+        raise CheckpointError(f"{path} was not written by this package: expected format {_FORMAT!r}, got {metadata.get('format')!r}")
+    body = json.loads(metadata["info"])
+    return CheckpointInfo(
+        network=body["network"],
+        convention=body["convention"],
+        labels=tuple(body["labels"]),
+        provenance=body["provenance"],
+        calibration=body["calibration"],
+        neighbour_limits=tuple(body["neighbour_limits"]),
+    )
+
+
+def load_network(path: Path, *, device: torch.device | str = "cpu") -> tuple[RnnposeNetwork, CheckpointInfo]:
+    """The network of a checkpoint, in evaluation mode, float32, and what the checkpoint says.
+
+    Raises:
+        CheckpointError: Missing, damaged, foreign, or tensors that do not fit the configuration.
+    """
+    path = Path(path)
+    info = read_info(path)
+    try:
+        network = RnnposeNetwork(build(NetworkConfig, info.network))
+    except ConfigError as error:
+        raise CheckpointError(f"{path} has a configuration that this version does not know: {error}") from None
+    expected = network.state_dict()
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is damaged ({error})") from None
+    missing, foreign = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
+    if missing or foreign:
+        raise CheckpointError(f"{path} does not fit its configuration: missing {missing[:3]}, foreign {foreign[:3]}")
+    wrong = [name for name, t in tensors.items() if t.shape != expected[name].shape]
+    if wrong:
+        shapes = f"{tuple(tensors[wrong[0]].shape)} instead of {tuple(expected[wrong[0]].shape)}"
+        raise CheckpointError(f"{path}: tensor {wrong[0]} has shape {shapes}")
+    network.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in tensors.items()})
+    return network.to(device).eval(), info
+
+
+def describe(network: RnnposeNetwork) -> dict[str, Any]:
+    """The network's configuration as a flat dictionary for :class:`CheckpointInfo`."""
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in flatten(network.config).items()}

@@ -1,0 +1,63 @@
+"""All-pairs correlation between the render's and the photograph's features (RAFT, section 3.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CorrelationPyramid:
+    """Similarity of every render cell with every photograph cell, at halved target resolutions."""
+
+    levels: tuple[Float[Tensor, "M 1 H W"], ...]
+    """M = B h w render cells, each with its own map over the photograph's cells."""
+    radius: int
+
+    @property
+    def channels(self) -> int:
+        """Values that :meth:`lookup` returns per cell."""
+        return len(self.levels) * (2 * self.radius + 1) ** 2
+
+    def lookup(self, centre: Float[Tensor, "B h w 2"]) -> Float[Tensor, "B C h w"]:
+        """The correlation in a square window around each cell's expected target.
+
+        Bilinear, zero outside. An average-pooled cell k of level l covers cells ``2^l k .. 2^l k + 2^l - 1``,
+        so its centre lies at ``2^l k + (2^l - 1) / 2``.
+
+        Args:
+            centre: Expected targets in units of photograph cells, (u, v).
+        """
+        batch, height, width, _ = centre.shape
+        side = 2 * self.radius + 1
+        offsets = torch.arange(-self.radius, self.radius + 1, device=centre.device, dtype=centre.dtype)
+        window = torch.stack(torch.meshgrid(offsets, offsets, indexing="xy"), -1)
+        samples = []
+        for level, volume in enumerate(self.levels):
+            factor = 2**level
+            uv = (centre - (factor - 1) / 2) / factor
+            grid = uv.reshape(-1, 1, 1, 2) + window
+            h, w = volume.shape[-2:]
+            scale = torch.tensor([2.0 / w, 2.0 / h], device=grid.device, dtype=grid.dtype)
+            normalised = (grid + 0.5) * scale - 1
+            values = F.grid_sample(volume, normalised, align_corners=False, padding_mode="zeros")
+            samples.append(values.view(batch, height, width, side * side))
+        return torch.cat(samples, -1).permute(0, 3, 1, 2)
+
+
+def correlate(
+    features_render: Float[Tensor, "B D h w"], features_photo: Float[Tensor, "B D h w"], *, levels: int, radius: int
+) -> CorrelationPyramid:
+    """The correlation pyramid of two feature maps, scaled by 1 / sqrt(D), in float32."""
+    batch, channels, height, width = features_render.shape
+    a = features_render.float().flatten(2).transpose(1, 2)
+    b = features_photo.float().flatten(2)
+    volume = (a @ b).mul(channels**-0.5).view(batch * height * width, 1, height, width)
+    pyramid = [volume]
+    for _ in range(levels - 1):
+        pyramid.append(F.avg_pool2d(pyramid[-1], 2))
+    return CorrelationPyramid(levels=tuple(pyramid), radius=radius)

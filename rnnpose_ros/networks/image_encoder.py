@@ -1,0 +1,78 @@
+"""2D encoders that shrink a crop eightfold (the roles of RAFT's fnet and cnet).
+
+Every convolution has an odd kernel and symmetric padding, so output cell ``(i, j)`` is centred exactly
+on input pixel ``(8 i, 8 j)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+STRIDE = 8
+"""Input pixels per output cell."""
+
+
+def instance_norm(channels: int) -> nn.Module:
+    """Per image and channel, with learned scale and shift."""
+    return nn.InstanceNorm2d(channels, affine=True)
+
+
+def group_norm(channels: int) -> nn.Module:
+    """Eight channels a group."""
+    return nn.GroupNorm(channels // 8, channels)
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions with normalisation around a shortcut."""
+
+    def __init__(self, inputs: int, outputs: int, *, stride: int, norm: Callable[[int], nn.Module]) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
+        self.norm1 = norm(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.norm2 = norm(outputs)
+        plain = stride == 1 and inputs == outputs
+        self.shortcut = nn.Identity() if plain else nn.Conv2d(inputs, outputs, 1, stride=stride)
+
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D h w"]:
+        y = F.relu(self.norm1(self.conv1(x)), inplace=True)
+        y = self.norm2(self.conv2(y))
+        return F.relu(y + self.shortcut(x), inplace=True)
+
+
+class ImageEncoder(nn.Module):
+    """Residual encoder to 1/8 of the resolution.
+
+    Args:
+        inputs: Channels of the picture.
+        widths: Channels of the stem and of the stages at 1/2, 1/4 and 1/8.
+        outputs: Channels of the result.
+        norm: Makes a normalisation layer for a number of channels.
+        deep: A second block at 1/8 for a wider view.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        *,
+        widths: tuple[int, int, int, int],
+        outputs: int,
+        norm: Callable[[int], nn.Module],
+        deep: bool = True,
+    ) -> None:
+        super().__init__()
+        stem, half, quarter, eighth = widths
+        self.stem = nn.Sequential(nn.Conv2d(inputs, stem, 7, stride=2, padding=3, bias=False), norm(stem), nn.ReLU())
+        self.half = ResidualBlock(stem, half, stride=1, norm=norm)
+        self.quarter = ResidualBlock(half, quarter, stride=2, norm=norm)
+        self.eighth = ResidualBlock(quarter, eighth, stride=2, norm=norm)
+        self.deep = ResidualBlock(eighth, eighth, stride=1, norm=norm) if deep else nn.Identity()
+        self.head = nn.Conv2d(eighth, outputs, 1)
+
+    def forward(self, image: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D h w"]:
+        """Features with ``h = ceil(H / 8)``."""
+        return self.head(self.deep(self.eighth(self.quarter(self.half(self.stem(image))))))

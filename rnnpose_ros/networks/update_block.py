@@ -1,0 +1,69 @@
+"""The recurrent update: correlation and flow in, a better flow and its confidence out."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class MotionEncoder(nn.Module):
+    """Mixes the looked-up correlation with the flow it was looked up at."""
+
+    def __init__(self, correlation_channels: int, *, outputs: int) -> None:
+        super().__init__()
+        self.correlation1 = nn.Conv2d(correlation_channels, 96, 1)
+        self.correlation2 = nn.Conv2d(96, 64, 3, padding=1)
+        self.flow1 = nn.Conv2d(2, 32, 5, padding=2)
+        self.flow2 = nn.Conv2d(32, 24, 3, padding=1)
+        self.mix = nn.Conv2d(64 + 24, outputs - 2, 3, padding=1)
+
+    def forward(self, correlation: Float[Tensor, "B C h w"], flow: Float[Tensor, "B 2 h w"]) -> Float[Tensor, "B D h w"]:
+        c = F.relu(self.correlation2(F.relu(self.correlation1(correlation))))
+        f = F.relu(self.flow2(F.relu(self.flow1(flow))))
+        return torch.cat([F.relu(self.mix(torch.cat([c, f], 1))), flow], 1)
+
+
+class ConvGRU(nn.Module):
+    """A 3x3 convolutional gated recurrent unit (RNNPose supplementary, section 1.2)."""
+
+    def __init__(self, hidden: int, inputs: int) -> None:
+        super().__init__()
+        self.gates = nn.Conv2d(hidden + inputs, 2 * hidden, 3, padding=1)
+        self.candidate = nn.Conv2d(hidden + inputs, hidden, 3, padding=1)
+
+    def forward(self, hidden: Float[Tensor, "B H h w"], inputs: Float[Tensor, "B I h w"]) -> Float[Tensor, "B H h w"]:
+        z, r = torch.sigmoid(self.gates(torch.cat([hidden, inputs], 1))).chunk(2, 1)
+        q = torch.tanh(self.candidate(torch.cat([r * hidden, inputs], 1)))
+        return (1 - z) * hidden + z * q
+
+
+class UpdateBlock(nn.Module):
+    """One recurrent iteration over the cells of the render.
+
+    Args:
+        correlation_channels: Values per cell from the correlation lookup.
+        hidden: Channels of the recurrent state.
+        context: Channels of the constant input.
+    """
+
+    def __init__(self, correlation_channels: int, *, hidden: int, context: int, motion: int = 64) -> None:
+        super().__init__()
+        self.motion = MotionEncoder(correlation_channels, outputs=motion)
+        self.gru = ConvGRU(hidden, context + motion)
+        self.head = nn.Conv2d(hidden, 128, 3, padding=1)
+        self.flow = nn.Conv2d(64, 2, 3, padding=1)
+        self.confidence = nn.Conv2d(64, 1, 3, padding=1)
+
+    def forward(
+        self,
+        hidden: Float[Tensor, "B H h w"],
+        context: Float[Tensor, "B I h w"],
+        correlation: Float[Tensor, "B C h w"],
+        flow: Float[Tensor, "B 2 h w"],
+    ) -> tuple[Float[Tensor, "B H h w"], Float[Tensor, "B 2 h w"], Float[Tensor, "B h w"]]:
+        """New state, change of the flow (cells), and confidence logits."""
+        hidden = self.gru(hidden, torch.cat([context, self.motion(correlation, flow)], 1))
+        for_flow, for_confidence = F.relu(self.head(hidden)).chunk(2, 1)
+        return hidden, self.flow(for_flow), self.confidence(for_confidence)[:, 0]

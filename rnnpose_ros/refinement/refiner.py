@@ -1,0 +1,230 @@
+"""From an image and rough poses to refined poses: RNNPose's render cycles around :mod:`.cycle`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rnnpose_ros.config import param
+from rnnpose_ros.errors import InputError
+from rnnpose_ros.geometry.camera import NEAR_M
+from rnnpose_ros.geometry.crop import crop_camera, crop_image, object_window
+from rnnpose_ros.geometry.rotations import nearest_rotation
+from rnnpose_ros.geometry.se3 import transform
+from rnnpose_ros.networks.rnnpose_network import RnnposeNetwork
+from rnnpose_ros.refinement.cycle import CycleInputs, CycleOutput, refine_cycle
+from rnnpose_ros.refinement.features import FeatureCache, ObjectFeatures
+from rnnpose_ros.refinement.solver import SolverConfig
+from rnnpose_ros.refinement.status import Calibration, CycleState, describe_iterations, judge
+from rnnpose_ros.rendering.renderer import Renderer
+from rnnpose_ros.rendering.shading import head_light
+from rnnpose_ros.types import (
+    CameraIntrinsics,
+    ImageFrame,
+    ObjectModel,
+    PoseHypothesis,
+    RefinementResult,
+    RefinementStatus,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RefinerConfig:
+    """How long to refine, at which resolution, and what to believe."""
+
+    cycles: int = param(3, doc="Render cycles for a new object", bounds=(1, 20), dynamic=True)
+    iterations: int = param(4, doc="Recurrent iterations, one solver step each, per cycle", bounds=(1, 20), dynamic=True)
+    crop_size: int = param(240, doc="Side of the zoomed crop", unit="px", bounds=(64, 640))
+    crop_margin: float = param(
+        1.2, doc="Half side of the crop over the object's largest extent from its centre", bounds=(1.0, 3.0), dynamic=True
+    )
+    weighting: str = param(
+        "both", doc="What weighs a correspondence", choices=("confidence", "similarity", "both"), dynamic=True
+    )
+    min_score: float = param(0.2, doc="Results that score lower are marked LOW_SCORE", bounds=(0.0, 1.0), dynamic=True)
+    min_cells: int = param(
+        8, doc="Cells of the render (8 x 8 crop pixels each) that must show the object", bounds=(4, 1000), dynamic=True
+    )
+    converged_px: float = param(
+        1.0, doc="A last step that moves the object's outline less than this is convergence", unit="px", bounds=(0.0, 100.0), dynamic=True
+    )
+    max_batch: int = param(8, doc="Objects refined at once", bounds=(1, 64))
+    solver: SolverConfig = SolverConfig()
+
+
+class Refiner:
+    """Refines rough object poses in colour images.
+
+    Args:
+        network: Trained network; it runs on its own device.
+        renderer: Draws the reference views, on the same device.
+        config: See :class:`RefinerConfig`.
+        calibration: Turns raw measures into score and covariance; from the checkpoint.
+    """
+
+    def __init__(
+        self,
+        network: RnnposeNetwork,
+        renderer: Renderer,
+        config: RefinerConfig = RefinerConfig(),  # noqa: B008 - frozen
+        *,
+        calibration: Calibration = Calibration(),  # noqa: B008 - frozen
+    ) -> None:
+        self.network = network
+        self.renderer = renderer
+        self.config = config
+        self.calibration = calibration
+        self._features = FeatureCache(renderer)
+
+    def with_config(self, config: RefinerConfig) -> Refiner:
+        """The same refiner, sharing its network and cached objects, under another configuration."""
+        other = Refiner(self.network, self.renderer, config, calibration=self.calibration)
+        other._features = self._features
+        return other
+
+    @torch.inference_mode()
+    def refine(
+        self,
+        frame: ImageFrame,
+        hypotheses: Sequence[PoseHypothesis],
+        objects: Mapping[str, ObjectModel],
+        *,
+        cycles: int | None = None,
+        iterations: int | None = None,
+        trace: bool = False,
+    ) -> list[RefinementResult]:
+        """Refines every hypothesis independently, in batches.
+
+        Args:
+            frame: Rectified colour image with its camera.
+            hypotheses: Rough poses, camera frame of ``frame``.
+            objects: What is known of each label.
+            cycles: Instead of the configured number.
+            iterations: Instead of the configured number.
+            trace: Keep every iteration in the results, for pictures.
+
+        Returns:
+            One result per hypothesis, in order. A hypothesis that cannot be refined gives a result with
+            its initial pose and a status that says why.
+
+        Raises:
+            InputError: The image does not fit its camera, or a label is unknown.
+        """
+        _check_frame(frame)
+        unknown = sorted({h.label for h in hypotheses if h.label not in objects})
+        if unknown:
+            raise InputError(f"no object is called {unknown[0]!r}; known: {sorted(objects)}")
+        device = next(self.network.parameters()).device
+        image = frame.rgb.to(device).permute(2, 0, 1)[None].float() / 255.0
+        camera = dataclasses.replace(frame.camera, K=frame.camera.K.to(device, torch.float64))
+        results: list[RefinementResult] = []
+        size = self.config.max_batch
+        for start in range(0, len(hypotheses), size):
+            part = hypotheses[start : start + size]
+            features = [self._features.get(objects[h.label]) for h in part]
+            results += self._refine_batch(
+                image, camera, part, features,
+                cycles=cycles or self.config.cycles, iterations=iterations or self.config.iterations, trace=trace,
+            )  # fmt: skip
+        return results
+
+    def _refine_batch(
+        self,
+        image: Float[Tensor, "1 3 H W"],
+        camera: CameraIntrinsics,
+        hypotheses: Sequence[PoseHypothesis],
+        features: Sequence[ObjectFeatures],
+        *,
+        cycles: int,
+        iterations: int,
+        trace: bool,
+    ) -> list[RefinementResult]:
+        states = [CycleState(h, f.model) for h, f in zip(hypotheses, features, strict=True)]
+        for cycle in range(cycles):
+            alive = [i for i, s in enumerate(states) if s.status is None]
+            if not alive:
+                break
+            T = torch.stack([states[i].T_camera_object for i in alive]).to(camera.K)
+            inputs, affine = self._prepare(image, camera, T, [features[i] for i in alive])
+            output = refine_cycle(
+                self.network, inputs, iterations=iterations, solver=self.config.solver, weighting=self.config.weighting
+            )
+            for row, i in enumerate(alive):
+                self._advance(states[i], row, inputs, output, affine[row], image.shape[-2:])
+                if trace:
+                    states[i].trace += describe_iterations(row, cycle, inputs, output, affine[row])
+        return [judge(s, self.config, self.calibration) for s in states]
+
+    def _prepare(
+        self, image: Tensor, camera: CameraIntrinsics, T: Float[Tensor, "B 4 4"], features: Sequence[ObjectFeatures]
+    ) -> tuple[CycleInputs, Float[Tensor, "B 2 3"]]:
+        """Chooses the crops, cuts the image, and renders the references at the crops' cameras."""
+        size = self.config.crop_size
+        centre = torch.stack([f.model.centre for f in features]).to(T)
+        outline = torch.stack([f.outline for f in features]).to(T)
+        affine = object_window(outline, centre, T, camera, margin=self.config.crop_margin, size=size)
+        zoomed = crop_camera(camera, affine, size=size)
+        render = reference_view(self.renderer, [f.mesh for f in features], T, zoomed)
+        inputs = CycleInputs(
+            photo=crop_image(image, affine, size=size),
+            render=render,
+            camera=zoomed,
+            T_render=T,
+            centre_object=centre.to(image),
+            diameter=torch.tensor([f.model.diameter for f in features], device=image.device, dtype=image.dtype),
+        )
+        return inputs, affine
+
+    def _advance(
+        self,
+        state: CycleState,
+        row: int,
+        inputs: CycleInputs,
+        output: CycleOutput,
+        affine: Float[Tensor, "2 3"],
+        image_size: tuple[int, int],
+    ) -> None:
+        """Takes over one item's new pose, or its reason to stop."""
+        cells = _cells_in_image(output, row, affine, image_size)
+        if cells == 0:
+            state.status = RefinementStatus.OUT_OF_VIEW
+        elif cells < self.config.min_cells:
+            state.status = RefinementStatus.TOO_FEW_CORRESPONDENCES
+        elif not bool(torch.stack([it.step.ok[row] for it in output.iterations]).all()):
+            state.status = RefinementStatus.SINGULAR
+        else:
+            T = output.iterations[-1].T_camera_object[row].double().cpu()
+            T[:3, :3] = nearest_rotation(T[:3, :3])
+            if not bool(torch.isfinite(T).all()) or float(T[2, 3]) < NEAR_M:
+                state.status = RefinementStatus.SINGULAR
+                return
+            state.take(T, row, inputs, output, float(affine[0, 0]))
+
+
+def reference_view(renderer: Renderer, meshes: Sequence[object], T: Float[Tensor, "B 4 4"], camera: CameraIntrinsics):  # noqa: ANN201
+    """The reference that the photograph is compared with: the mesh lit from the camera's place."""
+    return head_light(renderer.render(meshes, T, camera), camera)
+
+
+def _cells_in_image(output: CycleOutput, row: int, affine: Tensor, image_size: tuple[int, int]) -> int:
+    """Cells of the render that show the object and lie inside the photograph."""
+    scale, shift = affine[0, 0], affine[:, 2]
+    uv = (output.cell_uv.to(affine) - shift) / scale
+    height, width = image_size
+    inside = (uv[..., 0] > -0.5) & (uv[..., 1] > -0.5) & (uv[..., 0] < width - 0.5) & (uv[..., 1] < height - 0.5)
+    return int(((output.depth[row] > 0) & inside).sum())
+
+
+def _check_frame(frame: ImageFrame) -> None:
+    height, width = frame.rgb.shape[:2]
+    camera = frame.camera
+    if (camera.height, camera.width) != (height, width):
+        raise InputError(f"the image is {width} x {height} but its camera is {camera.width} x {camera.height}")
+    K = camera.K
+    if not bool(torch.isfinite(K).all()) or float(K[0, 0, 0]) <= 0 or float(K[0, 1, 1]) <= 0:
+        raise InputError("the camera is not calibrated: fx and fy must be finite and above 0")

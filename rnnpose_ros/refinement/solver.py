@@ -1,0 +1,143 @@
+"""Weighted Levenberg-Marquardt on SE(3) with object-centred increments.
+
+The residual of a correspondence is ``target_uv - project(X)``. The increment turns about the object's
+centre c and shifts in units of the object's diameter D, so rotation and translation are of one scale and
+almost independent: ``X -> exp(omega) (X - c) + c + D v``. Analytic Jacobian with the residual as seventh
+column, one batched product, Cholesky in float64; differentiable in targets and weights, not in the
+linearisation point.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from rnnpose_ros.config import param
+from rnnpose_ros.geometry.camera import NEAR_M, project
+from rnnpose_ros.geometry.se3 import hat, increment_about
+
+
+@dataclass(frozen=True, slots=True)
+class SolverConfig:
+    """Damping and limits of one step."""
+
+    damping: float = param(1e-3, doc="Levenberg-Marquardt damping relative to the normal matrix's diagonal", bounds=(0.0, 1.0))
+    prior: float = param(
+        0.5, doc="Constant added to the diagonal: the weight of staying, in square pixels", unit="px^2", bounds=(0.0, 1e6)
+    )
+    max_step: float = param(0.8, doc="Longest step: norm of (translation / diameter, rotation)", bounds=(0.01, 10.0))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SolverStep:
+    """One step for every item of a batch."""
+
+    T_camera_object: Float[Tensor, "B 4 4"]
+    step: Float[Tensor, "B 6"]
+    """(v / D, omega), after the limit on its length."""
+    normal_matrix: Float[Tensor, "B 6 6"]
+    """Undamped, float64, in (v / D, omega) and pixels of the crop."""
+    residual_px: Float[Tensor, "B"]
+    """Weighted RMS before the step, crop pixels (both axes together)."""
+    weight_sum: Float[Tensor, "B"]
+    ok: Bool[Tensor, "B"]
+    """False where the normal matrix is not positive definite or not finite; the pose is then kept."""
+
+
+def projection_jacobian(
+    points_camera: Float[Tensor, "B N 3"], centre_camera: Float[Tensor, "B 3"], K: Float[Tensor, "B 3 3"], diameter: Float[Tensor, "B"]
+) -> Float[Tensor, "B N 2 6"]:
+    """Derivative of the projected points in the increment (v / D, omega), pixels."""
+    x, y, z = points_camera.unbind(-1)
+    z = z.clamp_min(NEAR_M)
+    fx, fy = K[:, 0, 0, None], K[:, 1, 1, None]
+    zero = torch.zeros_like(x)
+    du = torch.stack([fx / z, zero, -fx * x / (z * z)], -1)
+    dv = torch.stack([zero, fy / z, -fy * y / (z * z)], -1)
+    P = torch.stack([du, dv], -2)
+    lever = hat(points_camera - centre_camera[:, None])
+    return torch.cat([P * diameter[:, None, None, None], -(P @ lever)], -1)
+
+
+def lm_step(
+    T_camera_object: Float[Tensor, "B 4 4"],
+    points_camera: Float[Tensor, "B N 3"],
+    target_uv: Float[Tensor, "B N 2"],
+    weights: Float[Tensor, "B N"],
+    K: Float[Tensor, "B 3 3"],
+    *,
+    centre_camera: Float[Tensor, "B 3"],
+    diameter: Float[Tensor, "B"],
+    config: SolverConfig,
+) -> SolverStep:
+    """One damped Gauss-Newton step on the weighted reprojection error.
+
+    Args:
+        T_camera_object: Linearisation points.
+        points_camera: Surface points at these poses, camera frame, metres.
+        target_uv: Where each point is seen, crop pixels.
+        weights: At least 0; 0 takes a point out.
+        K: Crop cameras.
+        centre_camera: Object centres at these poses, metres.
+        diameter: Metres.
+        config: Damping and limits.
+    """
+    J = projection_jacobian(points_camera, centre_camera, K, diameter).detach()
+    residual = target_uv - project(points_camera, K).detach()
+    A = torch.cat([J, residual[..., None]], -1).flatten(1, 2).double()
+    w = weights.repeat_interleave(2, dim=1).double()
+    M = (A * w[..., None]).transpose(1, 2) @ A
+    H, b, cost = M[:, :6, :6], M[:, :6, 6], M[:, 6, 6]
+    eye = torch.eye(6, dtype=H.dtype, device=H.device)
+    damped = H + eye * (config.damping * H.diagonal(dim1=1, dim2=2)[:, None] + config.prior)
+    finite = torch.isfinite(M).all(-1).all(-1)
+    damped = torch.where(finite[:, None, None], damped, eye)
+    L, info = torch.linalg.cholesky_ex(damped)
+    ok = finite & (info == 0)
+    L = torch.where(ok[:, None, None], L, eye)
+    xi = torch.cholesky_solve(torch.where(ok[:, None], b, torch.zeros_like(b))[..., None], L)[..., 0]
+    length = xi.detach().norm(dim=-1, keepdim=True)
+    xi = xi * (config.max_step / length.clamp_min(config.max_step))
+    total = weights.double().sum(1)
+    metric = torch.cat([xi[:, :3] * diameter[:, None].double(), xi[:, 3:]], -1).to(T_camera_object.dtype)
+    T = increment_about(T_camera_object.detach(), metric, centre_camera.detach().to(T_camera_object.dtype))
+    return SolverStep(
+        T_camera_object=T,
+        step=xi,
+        normal_matrix=H.detach(),
+        residual_px=(cost.detach() / total.detach().clamp_min(1e-9)).sqrt(),
+        weight_sum=total,
+        ok=ok,
+    )
+
+
+def pose_covariance(
+    normal_matrix: Float[Tensor, "6 6"],
+    variance_px: float,
+    *,
+    diameter: float,
+    origin_from_centre: Float[Tensor, "3"],
+) -> Float[Tensor, "6 6"] | None:
+    """Covariance of the object origin's position and of the rotation, in camera axes.
+
+    Args:
+        normal_matrix: Of (v / D, omega) about the object's centre, pixels.
+        variance_px: Variance of one residual component, square pixels (same pixels as the normal matrix).
+        diameter: D, metres.
+        origin_from_centre: The object origin minus the centre, camera axes, metres.
+
+    Returns:
+        Order x y z rotX rotY rotZ, m and rad; None where the normal matrix is singular.
+    """
+    L, info = torch.linalg.cholesky_ex(normal_matrix.double())
+    if int(info) != 0:
+        return None
+    scale = torch.diag(torch.tensor([diameter] * 3 + [1.0] * 3, dtype=torch.float64))
+    move = torch.eye(6, dtype=torch.float64)
+    move[:3, 3:] = -hat(origin_from_centre.double().cpu())
+    A = move @ scale
+    covariance = A @ torch.cholesky_inverse(L).cpu() @ A.T * variance_px
+    return 0.5 * (covariance + covariance.T) if bool(torch.isfinite(covariance).all()) else None
