@@ -38,7 +38,7 @@ class FeatureCache:
     """
 
     def __init__(self, renderer: Renderer, *, capacity: int = 256) -> None:
-        self._renderer = renderer
+        self.renderer = renderer
         self._capacity = capacity
         self._entries: OrderedDict[int, ObjectFeatures] = OrderedDict()
 
@@ -46,7 +46,7 @@ class FeatureCache:
         """The features of an object, made at first use."""
         key = id(model)
         if key not in self._entries:
-            mesh = self._renderer.upload(model.mesh)
+            mesh = self.renderer.upload(model.mesh)
             self._entries[key] = ObjectFeatures(model, mesh, extreme_points(model.mesh.vertices))
             while len(self._entries) > self._capacity:
                 self._entries.popitem(last=False)

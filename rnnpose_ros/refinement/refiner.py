@@ -79,12 +79,12 @@ class Refiner:
         self.renderer = renderer
         self.config = config
         self.calibration = calibration
-        self._features = FeatureCache(renderer)
+        self.features = FeatureCache(renderer)
 
     def with_config(self, config: RefinerConfig) -> Refiner:
         """The same refiner, sharing its network and cached objects, under another configuration."""
         other = Refiner(self.network, self.renderer, config, calibration=self.calibration)
-        other._features = self._features
+        other.features = self.features
         return other
 
     @torch.inference_mode()
@@ -126,7 +126,7 @@ class Refiner:
         size = self.config.max_batch
         for start in range(0, len(hypotheses), size):
             part = hypotheses[start : start + size]
-            features = [self._features.get(objects[h.label]) for h in part]
+            features = [self.features.get(objects[h.label]) for h in part]
             results += self._refine_batch(
                 image, camera, part, features,
                 cycles=cycles or self.config.cycles, iterations=iterations or self.config.iterations, trace=trace,
