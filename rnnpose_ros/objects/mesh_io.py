@@ -64,7 +64,7 @@ def mesh_from_raw(raw: RawMesh, *, name: str, scale: float = 1.0) -> Mesh:
     """
     _check(raw, name)
     vertices = raw.vertices * scale
-    normals, areas = face_normals(vertices, raw.faces)
+    _, areas = face_normals(vertices, raw.faces)
     keep = areas > 1e-12 * max(float(np.ptp(vertices, axis=0).max()), 1e-30) ** 2
     if not keep.any():
         raise AssetError(f"{name}: all {len(keep)} faces have zero area")
@@ -94,23 +94,27 @@ def _check(raw: RawMesh, name: str) -> None:
         raise AssetError(
             f"{name}: {int(bad.sum())} of {len(bad)} vertices are not finite (first: vertex {int(bad.argmax())})"
         )
-    low, high = int(raw.faces.min()), int(raw.faces.max())
-    if low < 0 or high >= len(raw.vertices):
+    _check_faces(raw.faces, len(raw.vertices), name)
+
+
+def _check_faces(faces: np.ndarray, vertex_count: int, name: str) -> None:
+    low, high = (int(faces.min()), int(faces.max())) if faces.size else (0, -1)
+    if low < 0 or high >= vertex_count:
         wrong = low if low < 0 else high
-        raise AssetError(f"{name}: a face names vertex {wrong} (counted from 0), the file has {len(raw.vertices)}")
+        raise AssetError(f"{name}: a face names vertex {wrong} (counted from 0), the file has {vertex_count}")
 
 
 def _read_with_trimesh(path: Path) -> RawMesh:
     try:
         scene = trimesh.load_scene(path, process=False, maintain_order=True)
-        parts = [_part(m) for m in _placed_meshes(scene)]
+        meshes = _placed_meshes(scene)
     except (ValueError, KeyError, IndexError, TypeError, OSError, AttributeError, NotImplementedError) as error:
         raise AssetError(f"{path}: not a readable {path.suffix[1:].upper()} mesh: {error!r}"[:300]) from error
-    if not parts:
+    if not meshes:
         if any(isinstance(g, trimesh.PointCloud) for g in scene.geometry.values()):
             raise AssetError(f"{path}: only points and no faces: a point cloud cannot be drawn, export triangles")
         raise AssetError(f"{path}: the mesh is empty (no geometry)")
-    raw = _concatenate(parts)
+    raw = _concatenate([_part(mesh, str(path)) for mesh in meshes])
     return _weld(raw) if path.suffix.lower() == ".stl" else raw
 
 
@@ -128,13 +132,14 @@ def _placed_meshes(scene: trimesh.Scene) -> list[trimesh.Trimesh]:
     return placed
 
 
-def _part(mesh: trimesh.Trimesh) -> RawMesh:
+def _part(mesh: trimesh.Trimesh, name: str) -> RawMesh:
     vertices, faces = np.array(mesh.vertices, float), np.array(mesh.faces, np.int64)
+    _check_faces(faces, len(vertices), name)
     uvs = getattr(mesh.visual, "uv", None)
     corner_uvs = None if uvs is None or len(uvs) != len(vertices) else np.asarray(uvs, float)[faces]
     vertex_colors = None
     if mesh.visual.kind in ("vertex", "face"):
-        vertex_colors = np.asarray(mesh.visual.to_color().vertex_colors)[:, :3].astype(np.uint8)
+        vertex_colors = np.asarray(mesh.visual.vertex_colors)[:, :3].astype(np.uint8)
     elif "color" in mesh.vertex_attributes and len(mesh.vertex_attributes["color"]) == len(vertices):
         vertex_colors = _as_uint8(np.asarray(mesh.vertex_attributes["color"])[:, :3])
     raw = RawMesh(

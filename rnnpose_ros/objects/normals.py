@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -74,7 +75,7 @@ def weld(points: Float[np.ndarray, "V 3"]) -> tuple[Int[np.ndarray, "P"], Int[np
     return first[order], rank[inverse.reshape(-1)]
 
 
-def _corner_pairs(point_of_corner: np.ndarray):  # noqa: ANN202 - a generator of index pairs
+def _corner_pairs(point_of_corner: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Blocks of all ordered pairs of corners at one point, each with itself too.
 
     A point with more corners than ``_MAX_CORNERS_OF_POINT`` (the tip of a fan) pairs each corner with its

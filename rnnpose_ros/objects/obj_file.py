@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,7 @@ def _add_face(lines: _Lines, words: list[str], material: int) -> None:
     corners = [_corner(word, len(lines.vertices), len(lines.uvs)) for word in words]
     if len(corners) < 3:
         raise ValueError("a face needs three corners")
-    for second, third in zip(corners[1:], corners[2:]):  # noqa: B905 - strict= is 3.10, shorter on purpose
+    for second, third in pairwise(corners[1:]):
         lines.corners += [corners[0], second, third]
         lines.material_of_face.append(material)
 
@@ -83,7 +84,8 @@ def _corner(word: str, vertex_count: int, uv_count: int) -> tuple[int, int]:
 def _assemble(lines: _Lines, path: Path) -> RawMesh:
     if len({len(v) for v in lines.vertices}) > 1 or any(len(v) < 3 for v in lines.vertices[:1]):
         raise AssetError(f"{path}: expected v lines with 3 numbers, or all with 6 (x y z r g b)")
-    table = np.array(lines.vertices, float).reshape(len(lines.vertices), -1)
+    width = len(lines.vertices[0]) if lines.vertices else 3
+    table = np.array(lines.vertices, float).reshape(-1, width)
     corners = np.array(lines.corners, np.int64).reshape(-1, 3, 2)
     uvs = np.array(lines.uvs, float).reshape(-1, 2)
     if corners.size and corners[..., 1].max() >= len(uvs):
@@ -97,7 +99,7 @@ def _assemble(lines: _Lines, path: Path) -> RawMesh:
     if missing:
         logger.warning("%s: no material %s in %s: shown grey", path, missing, lines.libraries or "any mtllib")
     return RawMesh(
-        vertices=table[:, :3] if table.size else np.zeros((0, 3)),
+        vertices=table[:, :3],
         faces=corners[..., 0],
         materials=materials,
         material_of_face=np.array(lines.material_of_face, np.int64),
@@ -108,7 +110,7 @@ def _assemble(lines: _Lines, path: Path) -> RawMesh:
 
 def _colors(table: np.ndarray) -> np.ndarray | None:
     """Colours that some writers append to v lines, 0..1 or 0..255."""
-    if table.ndim != 2 or table.shape[1] < 6:
+    if table.shape[1] < 6 or len(table) == 0:
         return None
     colors = table[:, 3:6]
     return (colors * (255.0 if colors.max() <= 1.0 else 1.0)).round().clip(0, 255).astype(np.uint8)
