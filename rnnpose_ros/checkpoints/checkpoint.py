@@ -7,6 +7,8 @@ network is filled, shapes agree.
 from __future__ import annotations
 
 import json
+import os
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -126,3 +128,24 @@ def load_network(path: Path, *, device: torch.device | str = "cpu") -> tuple[Rnn
 def describe(network: RnnposeNetwork) -> dict[str, Any]:
     """The network's configuration as a flat dictionary for :class:`CheckpointInfo`."""
     return {name: list(v) if isinstance(v, tuple) else v for name, v in flatten(network.config).items()}
+
+
+def default_weights() -> Path:
+    """The packaged ``small`` weights: in the repository, or in the installed package's share folder.
+
+    Raises:
+        CheckpointError: They are in neither place.
+    """
+    inside = Path("models") / "weights" / "small.safetensors"
+    repository = Path(__file__).resolve().parents[2]
+    places = [repository / inside, *(Path(p) / "share" / "rnnpose_ros" / inside for p in _prefixes())]
+    for place in places:
+        if place.is_file():
+            return place
+    raise CheckpointError(f"the packaged weights are not installed: looked for {[str(p) for p in places]}")
+
+
+def _prefixes() -> list[str]:
+    """Where ament and pip install data."""
+    ament = [p for p in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if p]
+    return [*ament, sys.prefix]

@@ -1,0 +1,168 @@
+"""``rnnpose refine``: one refinement, or a stream of them, without ROS."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rnnpose_ros.errors import InputError, RnnposeError
+
+if TYPE_CHECKING:
+    from rnnpose_ros.refinement.refiner import Refiner
+    from rnnpose_ros.types import CameraIntrinsics, ImageFrame, ObjectModel, PoseHypothesis, RefinementResult
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the verb."""
+    parser = subparsers.add_parser("refine", help="refine one pose, or a file of them, without ROS")
+    parser.add_argument("--mesh", type=Path, required=True, help="OBJ, PLY, STL, GLB, or an object.yaml")
+    parser.add_argument("--mesh-scale", type=float, help="metres per unit of the mesh file (default 1)")
+    parser.add_argument("--camera", type=Path, required=True, help="camera.json: fx fy cx cy width height")
+    parser.add_argument("--image", type=Path, help="the picture")
+    parser.add_argument("--pose", type=Path, help='{"label", "R" 3x3, "t_m" 3}: object to camera')
+    parser.add_argument("--requests", type=Path, help='JSON lines {"image", "label", "R", "t_m"}, answered in order')
+    parser.add_argument("--weights", type=Path, help="safetensors file (default: the packaged small network)")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--out", type=Path, help="folder for overlay.png and similarity.png")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting, e.g. cycles=2")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Loads once, then answers."""
+    single = args.image is not None and args.pose is not None
+    if single == (args.requests is not None):
+        raise InputError("give either --image with --pose, or --requests")
+    if single and args.out is None:
+        raise InputError("--image needs --out, the folder for the pictures")
+    from rnnpose_ros.cli.engine import load_refiner
+    from rnnpose_ros.objects.library import load_object
+    from rnnpose_ros.sources.sequence import read_camera
+
+    camera = read_camera(args.camera)
+    model = load_object(args.mesh, mesh_scale=args.mesh_scale)
+    refiner = load_refiner(args.weights, device=args.device, settings=args.set)
+    if single:
+        request = {**_read_json(args.pose), "image": str(args.image)}
+        print(json.dumps(_answer(refiner, camera, model, request, Path(), args.out)))
+        return 0
+    folder = args.requests.parent
+    for number, line in enumerate(_read_lines(args.requests), start=1):
+        if not line.strip():
+            continue
+        try:
+            out = args.out / f"{number:06d}" if args.out else None
+            answer = _answer(refiner, camera, model, _parse(line), folder, out)
+        except RnnposeError as error:
+            answer = {"error": str(error)}
+        print(json.dumps(answer), flush=True)
+    return 0
+
+
+def _answer(
+    refiner: Refiner, camera: CameraIntrinsics, model: ObjectModel, request: dict[str, Any], folder: Path, out: Path | None
+) -> dict[str, Any]:
+    """Refines one request and writes its pictures where asked."""
+    from rnnpose_ros.sources.sequence import read_image
+    from rnnpose_ros.types import ImageFrame
+
+    hypothesis = hypothesis_from_json(request, default_label=model.label)
+    if not isinstance(request.get("image"), str):
+        raise InputError('the request has no "image"')
+    frame = ImageFrame(rgb=read_image(folder / request["image"]), camera=camera)
+    objects = {hypothesis.label: model}
+    started = time.perf_counter()
+    (result,) = refiner.refine(frame, [hypothesis], objects, trace=out is not None)
+    milliseconds = 1000.0 * (time.perf_counter() - started)
+    if out is not None:
+        _write_pictures(refiner, frame, hypothesis, result, objects, out)
+    return result_to_json(result, milliseconds=milliseconds)
+
+
+def hypothesis_from_json(values: dict[str, Any], *, default_label: str) -> PoseHypothesis:
+    """A start pose from ``{"label", "R", "t_m"}``.
+
+    Raises:
+        InputError: Says which entry is missing or not a finite rotation or translation.
+    """
+    import torch
+
+    from rnnpose_ros.geometry.rotations import nearest_rotation
+    from rnnpose_ros.geometry.se3 import from_rotation_translation
+    from rnnpose_ros.types import PoseHypothesis
+
+    for name in ("R", "t_m"):
+        if name not in values:
+            raise InputError(f'the pose has no "{name}": expected "R" (3x3) and "t_m" (3, metres)')
+    try:
+        R = torch.tensor(values["R"], dtype=torch.float64).reshape(3, 3)
+        t = torch.tensor(values["t_m"], dtype=torch.float64).reshape(3)
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError('the pose\'s "R" must be 3x3 numbers and "t_m" 3 numbers') from None
+    if not bool(torch.isfinite(R).all()) or not bool(torch.isfinite(t).all()):
+        raise InputError("the pose holds NaN or infinity")
+    if float((R @ R.T - torch.eye(3, dtype=R.dtype)).abs().max()) > 0.1 or float(torch.linalg.det(R)) < 0:
+        raise InputError('the pose\'s "R" is not a rotation (R R^T far from the identity, or a reflection)')
+    label = values.get("label", default_label)
+    if not isinstance(label, str):
+        raise InputError('the pose\'s "label" must be a string')
+    return PoseHypothesis(label=label, T_camera_object=from_rotation_translation(nearest_rotation(R), t), source="file")
+
+
+def result_to_json(result: RefinementResult, *, milliseconds: float) -> dict[str, Any]:
+    """The one JSON line of a result; what is not finite becomes null."""
+    return {
+        "label": result.label,
+        "T_camera_object": result.T_camera_object.tolist(),
+        "status": result.status.value,
+        "score": round(result.score, 6),
+        "residual_px": result.residual_px if math.isfinite(result.residual_px) else None,
+        "covariance": None if result.covariance is None else result.covariance.tolist(),
+        "milliseconds": round(milliseconds, 2),
+    }
+
+
+def _write_pictures(
+    refiner: Refiner,
+    frame: ImageFrame,
+    hypothesis: PoseHypothesis,
+    result: RefinementResult,
+    objects: dict[str, ObjectModel],
+    out: Path,
+) -> None:
+    from rnnpose_ros.refinement.pictures import colorize, overlay, similarity_map
+    from rnnpose_ros.sources.sequence import write_image
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {out}: {error.strerror}") from None
+    write_image(out / "overlay.png", overlay(frame, [result], objects, refiner.features, initial=[hypothesis]))
+    write_image(out / "similarity.png", colorize(similarity_map(frame, [result])))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    return _parse("\n".join(_read_lines(path)), name=str(path))
+
+
+def _read_lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is not text'}") from None
+
+
+def _parse(text: str, *, name: str = "the request") -> dict[str, Any]:
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{name} is not JSON: {error.msg} at column {error.colno}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{name} must be a JSON object, got {type(values).__name__}")
+    return values
+
+
