@@ -1,0 +1,95 @@
+"""What a real camera does to a picture: blur, exposure, colour, noise, compression."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rnnpose_ros.data.synthetic.randomization import LookRanges
+
+Array = NDArray[np.float32]
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+def photographed(picture: Array, ranges: LookRanges, *, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """A linear RGB picture (0..1 and above) as a camera would deliver it.
+
+    Every kernel is symmetric about its pixel, so that nothing moves.
+    """
+    height, width = picture.shape[:2]
+    picture = _blurred(picture, rng)
+    gain = np.float32(math.exp(rng.normal(0, 0.18))) * np.ones(3, np.float32)
+    if rng.random() < 0.6:
+        gain = gain * (1 + rng.normal(0, 0.08, 3)).astype(np.float32)
+    picture = picture * gain
+    if rng.random() < 0.3:
+        picture *= _vignette(rng, height, width)
+    if rng.random() < 0.6:
+        picture = _noisy(picture, rng)
+    np.clip(picture, 0, 1, out=picture)
+    picture = _toned(picture, rng)
+    picture = _colored(picture, ranges, rng)
+    finished = np.clip(picture * 255 + 0.5, 0, 255).astype(np.uint8)
+    if rng.random() < ranges.jpeg_share:
+        quality = int(rng.integers(ranges.jpeg_quality[0], ranges.jpeg_quality[1] + 1))
+        packed = cv2.imencode(".jpg", finished, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        finished = cv2.imdecode(packed, cv2.IMREAD_COLOR)
+    return finished
+
+
+def _blurred(picture: Array, rng: np.random.Generator) -> Array:
+    if rng.random() < 0.5:
+        picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.3, 1.4))
+    if rng.random() < 0.15:
+        length = int(rng.choice([3, 5, 7]))
+        kernel = np.zeros((length, length), np.float32)
+        middle = length // 2
+        step = middle * np.array([math.cos(angle := rng.uniform(0, math.pi)), math.sin(angle)])
+        ends = np.round(np.stack([middle - step, middle + step])).astype(int)
+        cv2.line(kernel, tuple(map(int, ends[0])), tuple(map(int, ends[1])), 1.0)
+        kernel = kernel + kernel[::-1, ::-1]
+        picture = cv2.filter2D(picture, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REPLICATE)
+    return picture
+
+
+def _vignette(rng: np.random.Generator, height: int, width: int) -> Array:
+    v = (np.arange(height, dtype=np.float32) / height - rng.uniform(0.2, 0.8))[:, None]
+    u = (np.arange(width, dtype=np.float32) / width - rng.uniform(0.2, 0.8))[None]
+    return (1 - np.float32(rng.uniform(0.1, 0.7)) * (u * u + v * v))[..., None].astype(np.float32)
+
+
+def _noisy(picture: Array, rng: np.random.Generator) -> Array:
+    """Sensor noise: in brightness, often in colour too, sometimes coarse."""
+    height, width = picture.shape[:2]
+    strength = np.float32(math.exp(rng.uniform(math.log(0.004), math.log(0.05))))
+    channels = 3 if rng.random() < 0.6 else 1
+    coarse = 2 if rng.random() < 0.3 else 1
+    noise = rng.standard_normal((height // coarse, width // coarse, channels), dtype=np.float32)
+    if coarse > 1:
+        noise = cv2.resize(noise, (width, height), interpolation=cv2.INTER_LINEAR).reshape(height, width, channels)
+    return picture + strength * noise
+
+
+def _toned(picture: Array, rng: np.random.Generator) -> Array:
+    """Gamma, contrast and brightness."""
+    if rng.random() < 0.7:
+        picture = cv2.pow(picture, math.exp(rng.normal(0, 0.25)))
+    contrast = rng.uniform(0.6, 1.4)
+    return (picture - 0.5) * np.float32(contrast) + np.float32(0.5 + rng.normal(0, 0.08))
+
+
+def _colored(picture: Array, ranges: LookRanges, rng: np.random.Generator) -> Array:
+    draw = rng.random()
+    if draw < ranges.grey_share:
+        return np.repeat((picture @ _LUMA)[..., None], 3, axis=2)
+    if draw < ranges.grey_share + ranges.pale_share:
+        saturation = rng.uniform(0.0, 0.4)
+    elif draw < ranges.grey_share + ranges.pale_share + 0.35:
+        saturation = rng.uniform(0.5, 1.6)
+    else:
+        return picture
+    grey = (picture @ _LUMA)[..., None]
+    return grey + np.float32(saturation) * (picture - grey)

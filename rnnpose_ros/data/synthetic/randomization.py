@@ -1,0 +1,67 @@
+"""What is random in a synthetic scene, and how much of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rnnpose_ros.config import param
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRanges:
+    """The pool of objects."""
+
+    pool_size: int = param(200, doc="Objects kept ready.", bounds=(1, 100000))
+    samples_per_object: int = param(14, doc="Samples after which one object is replaced.", bounds=(1, 1000000))
+    diameter_m: tuple[float, ...] = param((0.05, 0.4), doc="Range of diameters.", unit="m", bounds=(0.005, 3.0))
+    plain_share: float = param(0.2, doc="Share of objects without any texture.", bounds=(0.0, 1.0))
+    metallic_share: float = param(0.08, doc="Share of metallic objects.", bounds=(0.0, 1.0))
+    one_tile_share: float = param(0.2, doc="Share of textured objects with one picture on all sides.", bounds=(0.0, 1.0))
+    baked_light_share: float = param(0.2, doc="Share of textures with light baked in.", bounds=(0.0, 1.0))
+    tile_px: int = param(256, doc="Side of a texture tile.", unit="px", bounds=(16, 4096))
+    large_tile_px: int = param(512, doc="Side of a large texture tile.", unit="px", bounds=(16, 4096))
+    large_tile_share: float = param(0.1, doc="Share of objects with large tiles.", bounds=(0.0, 1.0))
+    offset_share: float = param(0.4, doc="Share of objects whose origin is not their centre.", bounds=(0.0, 1.0))
+    turned_share: float = param(0.3, doc="Share of objects whose axes are not those of the solid.", bounds=(0.0, 1.0))
+
+
+@dataclass(frozen=True, slots=True)
+class ViewRanges:
+    """Cameras, true poses and start noise."""
+
+    image_px: tuple[int, ...] = param((640, 480), doc="Width and height of the photographs.", unit="px", bounds=(64, 8192))
+    focal_px: tuple[float, ...] = param((500.0, 1100.0), doc="Range of focal lengths.", unit="px", bounds=(1.0, 1e5))
+    principal_jitter_px: float = param(15.0, doc="Spread of the principal point.", unit="px", bounds=(0.0, 1e4))
+    distance_m: tuple[float, ...] = param((0.3, 1.3), doc="Range of depths.", unit="m", bounds=(0.05, 100.0))
+    object_px: tuple[float, ...] = param(
+        (60.0, 260.0), doc="Range of projected diameters, where depth allows.", unit="px", bounds=(4.0, 4096.0)
+    )
+    noise_factor: tuple[float, ...] = param((0.8, 1.8), doc="Range of the start noise in units of N1.", bounds=(0.0, 10.0))
+    small_noise_share: float = param(0.4, doc="Share of starts that are nearer.", bounds=(0.0, 1.0))
+    small_noise_factor: tuple[float, ...] = param((0.05, 1.0), doc="How much nearer.", bounds=(0.0, 1.0))
+    margin_jitter: float = param(0.1, doc="Relative spread of the crop margin.", bounds=(0.0, 0.5))
+
+
+@dataclass(frozen=True, slots=True)
+class LookRanges:
+    """Light, surroundings and camera."""
+
+    occluder_share: float = param(0.5, doc="Share of photographs with something before the object.", bounds=(0.0, 1.0))
+    min_visible: float = param(0.25, doc="Least share of the object that occluders leave.", bounds=(0.0, 1.0))
+    supersample_share: float = param(0.35, doc="Share of photographs rendered at twice the size.", bounds=(0.0, 1.0))
+    grey_share: float = param(0.15, doc="Share of greyscale photographs.", bounds=(0.0, 1.0))
+    pale_share: float = param(0.15, doc="Share of nearly grey photographs.", bounds=(0.0, 1.0))
+    jpeg_share: float = param(0.5, doc="Share of compressed photographs.", bounds=(0.0, 1.0))
+    jpeg_quality: tuple[int, ...] = param((35, 95), doc="Range of the quality.", bounds=(1, 100))
+    cutouts: int = param(96, doc="Earlier renders kept as distractors and occluders.", bounds=(1, 10000))
+    backgrounds: int = param(48, doc="Background pictures kept ready.", bounds=(1, 10000))
+    samples_per_background: int = param(10, doc="Samples after which one is replaced.", bounds=(1, 1000000))
+
+
+@dataclass(frozen=True, slots=True)
+class SceneConfig:
+    """Everything that a :class:`rnnpose_ros.data.synthetic.scene.SceneGenerator` draws from."""
+
+    objects: ObjectRanges = ObjectRanges()
+    view: ViewRanges = ViewRanges()
+    look: LookRanges = LookRanges()

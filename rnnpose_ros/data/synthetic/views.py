@@ -1,0 +1,83 @@
+"""Which camera sees an object where, and from which wrong pose the refiner starts."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rnnpose_ros.data.synthetic.randomization import ViewRanges
+from rnnpose_ros.data.synthetic.solids import random_rotation
+from rnnpose_ros.geometry.perturbation import N1, perturb
+from rnnpose_ros.geometry.se3 import transform
+from rnnpose_ros.types import CameraIntrinsics, ObjectModel
+
+_NOISE_DIAMETER_M = 0.2
+"""Diameter at which the start noise is N1's own."""
+
+
+def random_cameras(count: int, ranges: ViewRanges, *, rng: np.random.Generator) -> CameraIntrinsics:
+    """The full photographs' cameras."""
+    width, height = ranges.image_px
+    K = np.tile(np.eye(3), (count, 1, 1))
+    K[:, 0, 0] = rng.uniform(*ranges.focal_px, count)
+    K[:, 1, 1] = K[:, 0, 0] * (1 + rng.normal(0, 0.003, count))
+    K[:, 0, 2] = (width - 1) / 2 + rng.normal(0, ranges.principal_jitter_px, count)
+    K[:, 1, 2] = (height - 1) / 2 + rng.normal(0, ranges.principal_jitter_px, count)
+    return CameraIntrinsics(K=torch.from_numpy(K), height=height, width=width)
+
+
+def random_poses(
+    objects: tuple[ObjectModel, ...], camera: CameraIntrinsics, ranges: ViewRanges, *, rng: np.random.Generator
+) -> Float[Tensor, "B 4 4"]:
+    """True poses: any rotation, the centre somewhere in the picture, as large as asked where depth allows."""
+    T = np.tile(np.eye(4), (len(objects), 1, 1))
+    for i, model in enumerate(objects):
+        K = camera.K[i].numpy()
+        low, high = ranges.object_px
+        wanted_px = math.exp(rng.uniform(math.log(low), math.log(high)))
+        z = float(np.clip(K[0, 0] * model.diameter / wanted_px, *ranges.distance_m))
+        u, v = rng.uniform(0.12, 0.88, 2) * (camera.width, camera.height)
+        centre_camera = z * np.array([(u - K[0, 2]) / K[0, 0], (v - K[1, 2]) / K[1, 1], 1.0])
+        T[i, :3, :3] = random_rotation(rng)
+        T[i, :3, 3] = centre_camera - T[i, :3, :3] @ model.centre.double().numpy()
+    return torch.from_numpy(T)
+
+
+def start_poses(
+    T_camera_object: Float[Tensor, "B 4 4"],
+    objects: tuple[ObjectModel, ...],
+    ranges: ViewRanges,
+    *,
+    rng: np.random.Generator,
+    generator: torch.Generator,
+) -> Float[Tensor, "B 4 4"]:
+    """Wrong poses: N1's noise in proportion to the object, a share of them nearer."""
+    count = len(objects)
+    diameter = np.array([model.diameter for model in objects])
+    factor = np.clip(diameter / _NOISE_DIAMETER_M, 0.5, 2.0) * rng.uniform(*ranges.noise_factor, count)
+    nearer = rng.random(count) < ranges.small_noise_share
+    factor = np.where(nearer, factor * rng.uniform(*ranges.small_noise_factor, count), factor)
+    centres = torch.stack([model.centre for model in objects]).double()
+    return perturb(
+        T_camera_object, noise=N1, scale=torch.from_numpy(factor), generator=generator, centre_object=centres
+    )
+
+
+def nearest_symmetric_pose(
+    T_camera_object: Float[Tensor, "4 4"],
+    T_camera_object_initial: Float[Tensor, "4 4"],
+    symmetries: Float[Tensor, "S 4 4"],
+    points_object: Float[Tensor, "N 3"],
+) -> Float[Tensor, "4 4"]:
+    """Of all poses that look the same, the one whose points lie nearest to where the start puts them."""
+    if len(symmetries) == 1:
+        return T_camera_object
+    candidates = T_camera_object @ symmetries.to(T_camera_object)
+    points = points_object.to(T_camera_object)
+    moved = transform(candidates, points.expand(len(candidates), -1, -1))
+    distance = (moved - transform(T_camera_object_initial, points)).norm(dim=-1).mean(1)
+    return candidates[distance.argmin()]
