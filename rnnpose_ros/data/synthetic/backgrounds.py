@@ -101,7 +101,9 @@ def random_room(rng: np.random.Generator, cutouts: CutOuts) -> NDArray[np.uint8]
     picture_float = picture.astype(np.float32) / 255
     for _ in range(int(rng.integers(0, 7)) if len(cutouts) else 0):
         centre = tuple(rng.uniform(0, _SIDE, 2))
-        picture_float = over(cutouts.draw(rng, _SIDE, centre=centre, extent=rng.uniform(0.1, 0.6) * _SIDE), picture_float)
+        picture_float = over(
+            cutouts.draw(rng, _SIDE, centre=centre, extent=rng.uniform(0.1, 0.6) * _SIDE), picture_float
+        )
     light = 1 + rng.uniform(0.05, 0.4) * noise_field(rng, _SIDE, octaves=1)
     picture_float = picture_float * light
     if rng.random() < 0.3:

@@ -16,7 +16,9 @@ class ObjectRanges:
     diameter_m: tuple[float, ...] = param((0.05, 0.4), doc="Range of diameters.", unit="m", bounds=(0.005, 3.0))
     plain_share: float = param(0.2, doc="Share of objects without any texture.", bounds=(0.0, 1.0))
     metallic_share: float = param(0.08, doc="Share of metallic objects.", bounds=(0.0, 1.0))
-    one_tile_share: float = param(0.2, doc="Share of textured objects with one picture on all sides.", bounds=(0.0, 1.0))
+    one_tile_share: float = param(
+        0.2, doc="Share of textured objects with one picture on all sides.", bounds=(0.0, 1.0)
+    )
     baked_light_share: float = param(0.2, doc="Share of textures with light baked in.", bounds=(0.0, 1.0))
     tile_px: int = param(256, doc="Side of a texture tile.", unit="px", bounds=(16, 4096))
     large_tile_px: int = param(512, doc="Side of a large texture tile.", unit="px", bounds=(16, 4096))
@@ -29,14 +31,18 @@ class ObjectRanges:
 class ViewRanges:
     """Cameras, true poses and start noise."""
 
-    image_px: tuple[int, ...] = param((640, 480), doc="Width and height of the photographs.", unit="px", bounds=(64, 8192))
+    image_px: tuple[int, ...] = param(
+        (640, 480), doc="Width and height of the photographs.", unit="px", bounds=(64, 8192)
+    )
     focal_px: tuple[float, ...] = param((500.0, 1100.0), doc="Range of focal lengths.", unit="px", bounds=(1.0, 1e5))
     principal_jitter_px: float = param(15.0, doc="Spread of the principal point.", unit="px", bounds=(0.0, 1e4))
     distance_m: tuple[float, ...] = param((0.3, 1.3), doc="Range of depths.", unit="m", bounds=(0.05, 100.0))
     object_px: tuple[float, ...] = param(
         (60.0, 260.0), doc="Range of projected diameters, where depth allows.", unit="px", bounds=(4.0, 4096.0)
     )
-    noise_factor: tuple[float, ...] = param((0.8, 1.8), doc="Range of the start noise in units of N1.", bounds=(0.0, 10.0))
+    noise_factor: tuple[float, ...] = param(
+        (0.8, 1.8), doc="Range of the start noise in units of N1.", bounds=(0.0, 10.0)
+    )
     small_noise_share: float = param(0.4, doc="Share of starts that are nearer.", bounds=(0.0, 1.0))
     small_noise_factor: tuple[float, ...] = param((0.05, 1.0), doc="How much nearer.", bounds=(0.0, 1.0))
     margin_jitter: float = param(0.1, doc="Relative spread of the crop margin.", bounds=(0.0, 0.5))

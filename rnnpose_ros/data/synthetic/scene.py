@@ -188,9 +188,7 @@ class SceneGenerator:
         if rng.random() < 0.35:
             albedo = albedo * (1 + rng.normal(0, 0.12, 3)).clip(0.5, 1.5).astype(np.float32)
         light = random_illumination(rng)
-        color = lit_colors(
-            albedo, view.normals[rows, columns], rays, light=light, surface=item.surface, shadow=shadow
-        )
+        color = lit_colors(albedo, view.normals[rows, columns], rays, light=light, surface=item.surface, shadow=shadow)
         rgba = np.zeros((*view.depth.shape, 4), np.float32)
         rgba[rows, columns, :3] = color
         rgba[rows, columns, 3] = 1.0

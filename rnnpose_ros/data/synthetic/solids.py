@@ -108,7 +108,9 @@ def superquadric(rng: np.random.Generator) -> Shape:
     sides = int(rng.choice([24, 36, 48]))
     latitude = np.linspace(-math.pi / 2, math.pi / 2, int(rng.integers(10, 25)))
     power = rng.uniform(0.2, 1.5)
-    profile = np.stack([np.cos(latitude).clip(0) ** power, np.sign(np.sin(latitude)) * np.abs(np.sin(latitude)) ** power], 1)
+    profile = np.stack(
+        [np.cos(latitude).clip(0) ** power, np.sign(np.sin(latitude)) * np.abs(np.sin(latitude)) ** power], 1
+    )
     if rng.random() < 0.35:
         body = shapes.sweep(profile, shapes.regular_outline(sides), turns=0 if sides == 36 else sides, flips=True)
         width = rng.uniform(0.4, 1.4)
