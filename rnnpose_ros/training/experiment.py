@@ -11,7 +11,7 @@ from typing import Any
 
 from rnnpose_ros import __version__
 from rnnpose_ros.config import flatten, param
-from rnnpose_ros.data.synthetic.scene import SceneConfig
+from rnnpose_ros.data.synthetic.randomization import SceneConfig
 from rnnpose_ros.errors import ConfigError
 from rnnpose_ros.networks.rnnpose_network import NetworkConfig
 from rnnpose_ros.training.losses import LossConfig
