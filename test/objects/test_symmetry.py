@@ -33,7 +33,8 @@ def test_a_continuous_axis_is_sampled_once_around():
 def test_turns_go_about_the_offset():
     offset = torch.tensor([0.1, -0.2, 0.3], dtype=torch.float64)
     symmetries = expand_symmetries(continuous=[{"axis": [1, 2, 3], "offset": offset.tolist()}], steps=7)
-    torch.testing.assert_close(transform(symmetries, offset[None, None]), offset.expand(7, 1, 3))
+    points = offset.expand(7, 1, 3)
+    torch.testing.assert_close(transform(symmetries, points), points)
 
 
 def test_a_cylinder_that_may_stand_on_its_head_has_every_product_once():
