@@ -67,12 +67,12 @@ class ImageEncoder(nn.Module):
         super().__init__()
         stem, half, quarter, eighth = widths
         self.stem = nn.Sequential(nn.Conv2d(inputs, stem, 7, stride=2, padding=3, bias=False), norm(stem), nn.ReLU())
-        self.half = ResidualBlock(stem, half, stride=1, norm=norm)
-        self.quarter = ResidualBlock(half, quarter, stride=2, norm=norm)
-        self.eighth = ResidualBlock(quarter, eighth, stride=2, norm=norm)
+        self.stage2 = ResidualBlock(stem, half, stride=1, norm=norm)
+        self.stage4 = ResidualBlock(half, quarter, stride=2, norm=norm)
+        self.stage8 = ResidualBlock(quarter, eighth, stride=2, norm=norm)
         self.deep = ResidualBlock(eighth, eighth, stride=1, norm=norm) if deep else nn.Identity()
         self.head = nn.Conv2d(eighth, outputs, 1)
 
     def forward(self, image: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D h w"]:
         """Features with ``h = ceil(H / 8)``."""
-        return self.head(self.deep(self.eighth(self.quarter(self.half(self.stem(image))))))
+        return self.head(self.deep(self.stage8(self.stage4(self.stage2(self.stem(image))))))

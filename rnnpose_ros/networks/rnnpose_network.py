@@ -28,7 +28,7 @@ class NetworkConfig:
     """Sizes of the network; stored in the checkpoint."""
 
     family: str = param("small", doc="Name of the network family", choices=("small", "base"))
-    feature_widths: tuple[int, ...] = param((32, 64, 96, 128), doc="Channels of the image encoder's stages")
+    feature_widths: tuple[int, ...] = param((32, 48, 96, 128), doc="Channels of the image encoder's stages")
     feature_channels: int = param(128, doc="Channels that are correlated", bounds=(16, 512))
     context_widths: tuple[int, ...] = param((24, 24, 48, 64), doc="Channels of the context encoder's stages")
     context_channels: int = param(64, doc="Channels of the constant input of the recurrent unit", bounds=(16, 512))
@@ -86,6 +86,8 @@ class RnnposeNetwork(nn.Module):
         lookup_channels = c.correlation_levels * (2 * c.correlation_radius + 1) ** 2
         self.update_block = UpdateBlock(lookup_channels, hidden=c.hidden_channels, context=c.context_channels)
         self.log_sigma = nn.Parameter(torch.tensor(0.5).log())
+        self.mixed_precision = False
+        """Convolutions in bfloat16; correlation, similarity and everything geometric stay in float32."""
 
     @property
     def sigma(self) -> Float[Tensor, ""]:
@@ -113,13 +115,15 @@ class RnnposeNetwork(nn.Module):
         """
         mask = (render.depth > 0).to(photo.dtype)[:, None]
         reference = (render.color * 2 - 1) * mask
-        maps = self.features(torch.cat([reference, photo * 2 - 1]))
-        features_render, features_photo = maps.chunk(2)
         relative = (render.depth - depth_centre[:, None, None])[:, None] / diameter[:, None, None, None]
         geometry = torch.cat([reference, mask, render.attributes[:, :3], relative.to(photo.dtype) * mask], 1)
-        state, context = self.context(geometry).split([self.config.hidden_channels, self.config.context_channels], 1)
-        descriptors = F.normalize(self.descriptor(maps).float(), dim=1)
-        descriptors_render, descriptors_photo = descriptors.chunk(2)
+        with self._precision(photo.device):
+            maps = self.features(torch.cat([reference, photo * 2 - 1]))
+            both = self.context(geometry)
+            descriptors = self.descriptor(maps)
+        state, context = both.float().split([self.config.hidden_channels, self.config.context_channels], 1)
+        features_render, features_photo = maps.chunk(2)
+        descriptors_render, descriptors_photo = F.normalize(descriptors.float(), dim=1).chunk(2)
         pyramid = correlate(
             features_render,
             features_photo,
@@ -141,10 +145,14 @@ class RnnposeNetwork(nn.Module):
             flow: The pose-induced (rectified) field, target minus cell, in cells; 0 off the object.
         """
         correlation = pair.correlation.lookup(cells + flow)
-        hidden, delta, logit = self.update_block(hidden, pair.context, correlation, flow.permute(0, 3, 1, 2))
+        with self._precision(flow.device):
+            hidden, delta, logit = self.update_block(hidden, pair.context, correlation, flow.permute(0, 3, 1, 2))
         delta = delta.permute(0, 2, 3, 1).float()
         alike = similarity(pair.descriptors_render, pair.descriptors_photo, cells + flow + delta, self.sigma)
-        return FieldUpdate(hidden=hidden, delta=delta, confidence_logit=logit.float(), similarity=alike)
+        return FieldUpdate(hidden=hidden.float(), delta=delta, confidence_logit=logit.float(), similarity=alike)
+
+    def _precision(self, device: torch.device) -> torch.autocast:
+        return torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.mixed_precision)
 
 
 def _four(widths: tuple[int, ...]) -> tuple[int, int, int, int]:

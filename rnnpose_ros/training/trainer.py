@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import time
@@ -66,6 +65,7 @@ class Trainer:
         self.device = renderer.device
         torch.manual_seed(config.seed)
         self.network = RnnposeNetwork(config.network).to(self.device)
+        self.network.mixed_precision = config.mixed_precision
         self.optimizer = make_optimizer(self.network, config)
         self.average = ExponentialAverage(self.network, decay=config.average_decay)
         self.features = FeatureCache(renderer, capacity=512)
@@ -120,19 +120,9 @@ class Trainer:
     def compute_losses(self, batch: TrainingBatch, *, iterations: int) -> Losses:
         """Renders the references, runs one cycle, and compares it with the truth."""
         inputs = self.cycle_inputs(batch)
-        autocast = (
-            torch.autocast(self.device.type, dtype=torch.bfloat16)
-            if self.config.mixed_precision
-            else contextlib.nullcontext()
+        output = refine_cycle(
+            self.network, inputs, iterations=iterations, solver=SolverConfig(), weighting=self._weighting()
         )
-        with autocast:
-            output = refine_cycle(
-                self.network,
-                inputs,
-                iterations=iterations,
-                solver=SolverConfig(),
-                weighting=self._weighting(),
-            )
         return self._losses(batch, inputs, output)
 
     def cycle_inputs(self, batch: TrainingBatch) -> CycleInputs:
