@@ -77,8 +77,8 @@ def _toned(picture: Array, rng: np.random.Generator) -> Array:
     """Gamma, contrast and brightness."""
     if rng.random() < 0.7:
         picture = cv2.pow(picture, math.exp(rng.normal(0, 0.25)))
-    contrast = rng.uniform(0.6, 1.4)
-    return (picture - 0.5) * np.float32(contrast) + np.float32(0.5 + rng.normal(0, 0.08))
+    contrast = rng.uniform(0.6, 1.35)
+    return (picture - 0.5) * np.float32(contrast) + np.float32(0.52 + rng.normal(0, 0.06))
 
 
 def _colored(picture: Array, ranges: LookRanges, rng: np.random.Generator) -> Array:

@@ -1,4 +1,7 @@
-"""How a photograph's light falls: lamps, sky, gloss, metal, soft shadows. On lists of visible points."""
+"""How a photograph's light falls: lamps, sky, gloss, metal, soft shadows. On lists of visible points.
+
+Lists run along the last axis (3 N), which keeps every operation on whole rows.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
+_FAINT = 0.01
+"""Highlights below this share of their peak are left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,15 +26,16 @@ class Surface:
     """0 paint, 1 a mirror-like metal in the colour of its texture."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Illumination:
     """The lamps of one photograph, in its camera frame."""
 
     sky: Array
-    """RGB from above."""
+    """3 1, RGB from above."""
     ground: Array
-    """RGB from below."""
+    """3 1, RGB from below."""
     up: Array
+    """3, unit."""
     directions: Array
     """L 3, unit, towards the lamps as seen from the object."""
     colors: Array
@@ -37,6 +43,7 @@ class Illumination:
     mirror_waves: Array
     """4 3: spatial frequencies of what metal mirrors."""
     mirror_phases: Array
+    """4 1."""
 
 
 def random_surface(rng: np.random.Generator, *, metallic_share: float) -> Surface:
@@ -54,61 +61,69 @@ def random_illumination(rng: np.random.Generator) -> Illumination:
     tint = 1 + rng.normal(0, 0.05, 3)
     directions = rng.normal(0, 1, (count, 3)) + np.array([0.0, -0.8, -0.8])
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    strength = max(1.15 - ambient, 0.15) * rng.uniform(0.5, 1.7) * rng.dirichlet(np.ones(count))
+    strength = max(1.1 - ambient, 0.15) * rng.uniform(0.5, 1.7) * rng.dirichlet(np.ones(count))
     colors = strength[:, None] * (1 + rng.normal(0, 0.08, (count, 3))).clip(0.5, 1.5)
     up = np.array([0.0, -1.0, -0.4]) + rng.normal(0, 0.5, 3)
     contrast = rng.uniform(0.0, 0.4)
     return Illumination(
-        sky=(ambient * (1 + contrast) * tint).astype(np.float32),
-        ground=(ambient * (1 - contrast) * tint[::-1]).astype(np.float32),
+        sky=(ambient * (1 + contrast) * tint).astype(np.float32)[:, None],
+        ground=(ambient * (1 - contrast) * tint[::-1]).astype(np.float32)[:, None],
         up=(up / np.linalg.norm(up)).astype(np.float32),
         directions=directions.astype(np.float32),
         colors=colors.astype(np.float32),
         mirror_waves=rng.normal(0, 2.5, (4, 3)).astype(np.float32),
-        mirror_phases=rng.uniform(0, 2 * math.pi, 4).astype(np.float32),
+        mirror_phases=rng.uniform(0, 2 * math.pi, (4, 1)).astype(np.float32),
     )
 
 
 def lit_colors(
     albedo: Array, normals: Array, rays: Array, *, light: Illumination, surface: Surface, shadow: Array | None = None
 ) -> Array:
-    """Colours of visible points under the lamps.
+    """Colours (3 N) of visible points under the lamps.
 
     Args:
-        albedo: N 3, 0..1.
-        normals: N 3, unit, towards the viewer.
-        rays: N 3, unit, from the camera to the points.
+        albedo: 3 N, 0..1.
+        normals: 3 N, unit, towards the viewer.
+        rays: 3 N, unit, from the camera to the points.
         light: The lamps.
         surface: The gloss.
         shadow: N, what of the lamps' light arrives (not of the sky's); all of it when None.
     """
-    height = normals @ light.up * 0.5 + 0.5
-    diffuse = light.ground + height[:, None] * (light.sky - light.ground)
-    facing = np.maximum(normals @ light.directions.T, 0.0)
+    height = 0.5 * (light.up @ normals) + 0.5
+    diffuse = light.ground + (light.sky - light.ground) * height
+    facing = np.maximum(light.directions @ normals, 0.0)
     if shadow is not None:
-        facing *= shadow[:, None]
-    diffuse += facing @ light.colors
+        facing *= shadow
+    diffuse += light.colors.T @ facing
     if surface.metallic > 0:
-        diffuse *= 1 + surface.metallic * (_mirrored(normals, rays, light)[:, None] - 1)
-    color = albedo * diffuse
+        diffuse *= 1 + surface.metallic * (_mirrored(normals, rays, light) - 1)
+    diffuse *= albedo
     if surface.specular > 0.03:
-        color += surface.specular * _gloss(normals, rays, facing, light=light, shininess=surface.shininess)
-    return color
+        _add_gloss(diffuse, normals, rays, facing, light=light, surface=surface)
+    return diffuse
 
 
-def _gloss(normals: Array, rays: Array, facing: Array, *, light: Illumination, shininess: float) -> Array:
-    """Blinn highlights of every lamp."""
-    total = np.zeros_like(normals)
+def _add_gloss(
+    color: Array, normals: Array, rays: Array, facing: Array, *, light: Illumination, surface: Surface
+) -> None:
+    """Adds the Blinn highlights of every lamp, where they are more than faint."""
+    along_ray = _dot(normals, rays)
+    least = _FAINT ** (1.0 / surface.shininess)
     for i, direction in enumerate(light.directions):
-        half = direction - rays
-        cosine = (normals * half).sum(1) / np.sqrt((half * half).sum(1) + 1e-12)
-        peak = np.maximum(cosine, 0.0) ** np.float32(shininess) * (facing[:, i] > 0)
-        total += peak[:, None] * (light.colors[i] * 2.0)
-    return total
+        numerator = direction @ normals - along_ray
+        squared = 2.0 - 2.0 * (direction @ rays) + 1e-6
+        cosine = numerator / np.sqrt(squared)
+        bright = np.flatnonzero((cosine > least) & (facing[i] > 0))
+        peak = cosine[bright] ** np.float32(surface.shininess)
+        color[:, bright] += (2.0 * surface.specular * light.colors[i])[:, None] * peak
 
 
 def _mirrored(normals: Array, rays: Array, light: Illumination) -> Array:
     """What metal mirrors: a made-up room of soft bright and dark patches."""
-    mirrored = rays - 2 * (normals * rays).sum(1, keepdims=True) * normals
-    waves = np.sin(mirrored @ light.mirror_waves.T + light.mirror_phases).mean(1)
+    mirrored = rays - 2 * _dot(normals, rays) * normals
+    waves = np.sin(light.mirror_waves @ mirrored + light.mirror_phases).mean(0)
     return 0.9 + 1.6 * np.tanh(2 * waves).clip(-0.5, 1.0)
+
+
+def _dot(a: Array, b: Array) -> Array:
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]

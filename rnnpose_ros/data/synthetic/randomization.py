@@ -16,6 +16,14 @@ class ObjectRanges:
     diameter_m: tuple[float, ...] = param((0.05, 0.4), doc="Range of diameters.", unit="m", bounds=(0.005, 3.0))
     plain_share: float = param(0.2, doc="Share of objects without any texture.", bounds=(0.0, 1.0))
     metallic_share: float = param(0.08, doc="Share of metallic objects.", bounds=(0.0, 1.0))
+    faint_share: float = param(0.15, doc="Share of objects with little on them.", bounds=(0.0, 1.0))
+    bare_model_share: float = param(
+        0.05, doc="Share of objects whose model has no colours while the thing itself has.", bounds=(0.0, 1.0)
+    )
+    worn_model_share: float = param(
+        0.3, doc="Share of textured objects whose model shows a duller, blurred copy.", bounds=(0.0, 1.0)
+    )
+    vertex_color_share: float = param(0.08, doc="Share of objects coloured at the vertices.", bounds=(0.0, 1.0))
     one_tile_share: float = param(
         0.2, doc="Share of textured objects with one picture on all sides.", bounds=(0.0, 1.0)
     )
@@ -45,6 +53,14 @@ class ViewRanges:
     )
     small_noise_share: float = param(0.4, doc="Share of starts that are nearer.", bounds=(0.0, 1.0))
     small_noise_factor: tuple[float, ...] = param((0.05, 1.0), doc="How much nearer.", bounds=(0.0, 1.0))
+    depth_ratio: tuple[float, ...] = param(
+        (0.7, 1.5), doc="Range that a start's depth is held in, in units of the true one.", bounds=(0.1, 10.0)
+    )
+    spread: float = param(
+        0.17,
+        doc="Deviation of the objects' places from the middle, in units of the picture's sides.",
+        bounds=(0.0, 1.0),
+    )
     margin_jitter: float = param(0.1, doc="Relative spread of the crop margin.", bounds=(0.0, 0.5))
 
 
@@ -54,14 +70,17 @@ class LookRanges:
 
     occluder_share: float = param(0.5, doc="Share of photographs with something before the object.", bounds=(0.0, 1.0))
     min_visible: float = param(0.25, doc="Least share of the object that occluders leave.", bounds=(0.0, 1.0))
-    supersample_share: float = param(0.35, doc="Share of photographs rendered at twice the size.", bounds=(0.0, 1.0))
+    supersample_share: float = param(
+        0.6, doc="Share rendered at twice the size, of photographs finer than their crop.", bounds=(0.0, 1.0)
+    )
     grey_share: float = param(0.15, doc="Share of greyscale photographs.", bounds=(0.0, 1.0))
     pale_share: float = param(0.15, doc="Share of nearly grey photographs.", bounds=(0.0, 1.0))
     jpeg_share: float = param(0.5, doc="Share of compressed photographs.", bounds=(0.0, 1.0))
     jpeg_quality: tuple[int, ...] = param((35, 95), doc="Range of the quality.", bounds=(1, 100))
     cutouts: int = param(96, doc="Earlier renders kept as distractors and occluders.", bounds=(1, 10000))
     backgrounds: int = param(48, doc="Background pictures kept ready.", bounds=(1, 10000))
-    samples_per_background: int = param(10, doc="Samples after which one is replaced.", bounds=(1, 1000000))
+    draws_per_background: int = param(24, doc="Uses after which one background is replaced.", bounds=(1, 1000000))
+    twin_share: float = param(0.08, doc="Share of photographs with a second such object behind.", bounds=(0.0, 1.0))
 
 
 @dataclass(frozen=True, slots=True)

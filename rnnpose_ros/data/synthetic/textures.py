@@ -27,8 +27,8 @@ class Palette:
     def __init__(self, rng: np.random.Generator) -> None:
         count = int(rng.integers(3, 9))
         hue = (rng.uniform(0, 180) + rng.normal(0, rng.choice([12, 40, 90]), count)) % 180
-        saturation = np.clip(rng.normal(rng.choice([40, 130, 200]), 50, count), 0, 255)
-        value = np.clip(rng.normal(rng.choice([70, 140, 200]), 60, count), 8, 255)
+        saturation = np.clip(rng.normal(rng.choice([35, 100, 170]), 45, count), 0, 240)
+        value = np.clip(rng.normal(rng.choice([80, 140, 190]), 60, count), 10, 245)
         hsv = np.stack([hue, saturation, value], 1).astype(np.uint8)[None]
         colors = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0]
         extremes = np.array([[245, 245, 240], [20, 20, 22]], np.uint8)
@@ -46,19 +46,20 @@ def noise_field(rng: np.random.Generator, size: int, *, octaves: int, channels: 
     cells, weight = int(rng.integers(2, 6)), 1.0
     for _ in range(octaves):
         grid = rng.standard_normal((min(cells, size), min(cells, size), channels), dtype=np.float32)
-        total += weight * cv2.resize(grid, (size, size), interpolation=cv2.INTER_LINEAR).reshape(total.shape)
+        total += cv2.resize(np.float32(weight) * grid, (size, size)).reshape(total.shape)
         cells, weight = cells * 3, weight * 0.55
-    return total * 0.5
+    total *= 0.5
+    return total
 
 
-def texture_tile(rng: np.random.Generator, size: int, *, palette: Palette) -> Picture:
-    """One printed or painted side of an object."""
+def texture_tile(rng: np.random.Generator, size: int, *, palette: Palette, most_shapes: int = 90) -> Picture:
+    """One printed or painted side of an object, with at most that many figures on it."""
     picture = _base(rng, size, palette)
     draw = rng.random()
-    if draw < 0.25:
+    if draw < 0.25 and most_shapes > 10:
         draw_label(picture, rng, palette)
     elif draw < 0.88:
-        for _ in range(int(90 * rng.random() ** 2)):
+        for _ in range(int((most_shapes + 1) * rng.random() ** 2)):
             draw_shape(picture, rng, palette)
     if rng.random() < 0.12:
         picture = _few_colors(picture, rng)
@@ -93,12 +94,12 @@ def _base(rng: np.random.Generator, size: int, palette: Palette) -> Picture:
     elif kind == 3:
         mix = _gradient(rng, size)
     elif kind == 4:
-        amplitude = rng.uniform(5, 40)
+        amplitude = np.float32(rng.uniform(5, 40))
         noise = noise_field(rng, size, octaves=int(rng.integers(2, 5)), channels=int(rng.choice([1, 3])))
         return np.clip(picture + amplitude * noise, 0, 255).astype(np.uint8)
     else:
         return wood(rng, size, palette)
-    mix = np.clip(mix * rng.uniform(0.5, 2) + 0.5, 0, 1)
+    mix = np.clip(mix * np.float32(rng.uniform(0.5, 2)) + np.float32(0.5), 0, 1)
     return (picture + mix * (other - picture)).astype(np.uint8)
 
 
@@ -127,7 +128,7 @@ def wood(rng: np.random.Generator, size: int, palette: Palette | None = None) ->
     color = np.array((rng.uniform(90, 210), rng.uniform(60, 160), rng.uniform(30, 110)), np.float32)
     if palette is not None:
         color = np.array(palette.color(rng), np.float32)
-    return np.clip(color * (1 + rng.uniform(0.04, 0.15) * grain), 0, 255).astype(np.uint8)
+    return np.clip(color * (1 + np.float32(rng.uniform(0.04, 0.15)) * grain), 0, 255).astype(np.uint8)
 
 
 def draw_shape(picture: Picture, rng: np.random.Generator, palette: Palette) -> None:

@@ -40,7 +40,8 @@ def random_poses(
         low, high = ranges.object_px
         wanted_px = math.exp(rng.uniform(math.log(low), math.log(high)))
         z = float(np.clip(K[0, 0] * model.diameter / wanted_px, *ranges.distance_m))
-        u, v = rng.uniform(0.12, 0.88, 2) * (camera.width, camera.height)
+        place = np.clip(rng.normal(0.5, ranges.spread, 2), 0.08, 0.92)
+        u, v = place * (camera.width, camera.height)
         centre_camera = z * np.array([(u - K[0, 2]) / K[0, 0], (v - K[1, 2]) / K[1, 1], 1.0])
         T[i, :3, :3] = random_rotation(rng)
         T[i, :3, 3] = centre_camera - T[i, :3, :3] @ model.centre.double().numpy()
@@ -62,9 +63,24 @@ def start_poses(
     nearer = rng.random(count) < ranges.small_noise_share
     factor = np.where(nearer, factor * rng.uniform(*ranges.small_noise_factor, count), factor)
     centres = torch.stack([model.centre for model in objects]).double()
-    return perturb(
+    T_start = perturb(
         T_camera_object, noise=N1, scale=torch.from_numpy(factor), generator=generator, centre_object=centres
     )
+    return _held_in_depth(T_start, T_camera_object, centres, ranges.depth_ratio)
+
+
+def _held_in_depth(
+    T_start: Float[Tensor, "B 4 4"],
+    T_camera_object: Float[Tensor, "B 4 4"],
+    centres: Float[Tensor, "B 3"],
+    ratio: tuple[float, ...],
+) -> Float[Tensor, "B 4 4"]:
+    """Starts moved along z so that no centre is absurdly near or far against its true depth."""
+    z_start, z_true = (transform(T, centres[:, None])[:, 0, 2] for T in (T_start, T_camera_object))
+    held = torch.minimum(torch.maximum(z_start, ratio[0] * z_true), ratio[1] * z_true)
+    T_held = T_start.clone()
+    T_held[:, 2, 3] += held - z_start
+    return T_held
 
 
 def nearest_symmetric_pose(

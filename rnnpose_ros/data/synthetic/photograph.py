@@ -1,0 +1,157 @@
+"""From a render to a photograph: light, surroundings, shadow, occluders, camera."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rnnpose_ros.data.synthetic.backgrounds import BackgroundPool
+from rnnpose_ros.data.synthetic.camera_look import photographed
+from rnnpose_ros.data.synthetic.layers import CutOuts, Layer
+from rnnpose_ros.data.synthetic.lighting import Surface, lit_colors, random_illumination
+from rnnpose_ros.data.synthetic.occluders import random_occluder
+from rnnpose_ros.data.synthetic.randomization import LookRanges
+from rnnpose_ros.data.synthetic.textures import noise_field
+
+Array = NDArray[np.float32]
+_RESAMPLED_BELOW = 0.95
+"""Photographs whose own pixels are at least this share as fine as the crop's are taken at the crop's."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RenderedView:
+    """One object as the renderer saw it, ``factor`` samples along each side of a crop pixel."""
+
+    color: Array
+    """3 H W, unlit."""
+    normals: Array
+    """3 H W, towards the viewer."""
+    depth: Array
+    """H W, 0 = nothing."""
+    K: NDArray[np.float64]
+    factor: int
+
+
+class Photographer:
+    """Makes photographs of rendered views, and keeps cut-outs of them for the next ones."""
+
+    def __init__(self, ranges: LookRanges, *, rng: np.random.Generator, background_rng: np.random.Generator) -> None:
+        self._ranges = ranges
+        self._rng = rng
+        self._cutouts = CutOuts(ranges.cutouts)
+        self._backgrounds = BackgroundPool(ranges, cutouts=self._cutouts, rng=background_rng)
+
+    def take(
+        self, view: RenderedView, mask: NDArray[np.bool_], *, surface: Surface, source_px: float
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """One photograph (S S 3), and where something hides the object (S S).
+
+        Args:
+            view: The object.
+            mask: S S, where the object is.
+            surface: Of the object.
+            source_px: Side of the crop in pixels of the photograph that it is cut from; fewer than S
+                make the picture coarser.
+        """
+        size = mask.shape[0]
+        front = self._lit(view, size, surface)
+        picture = self._surroundings(front, size)
+        Layer(front, 0, 0).lay_over(picture)
+        hidden = self._occlude(picture, mask)
+        if self._rng.random() < 0.3:
+            shade = noise_field(self._rng, 32, octaves=1)[..., 0] * np.float32(self._rng.uniform(0.1, 0.4))
+            picture *= np.maximum(cv2.resize(1 + shade, (size, size)), 0.2)[..., None]
+        grid = max(16, round(source_px))
+        if grid < _RESAMPLED_BELOW * size:
+            picture = cv2.resize(picture, (grid, grid), interpolation=cv2.INTER_AREA)
+        finished = photographed(picture, self._ranges, rng=self._rng)
+        if finished.shape[0] != size:
+            finished = cv2.resize(finished, (size, size), interpolation=cv2.INTER_LINEAR)
+        return finished, hidden
+
+    def _lit(self, view: RenderedView, size: int, surface: Surface) -> Array:
+        """The object alone under random lamps, premultiplied RGBA, size x size."""
+        rng, side = self._rng, view.depth.shape[1]
+        covered = np.flatnonzero(view.depth)
+        rows, columns = np.divmod(covered, side)
+        albedo = view.color.reshape(3, -1)[:, covered]
+        if rng.random() < 0.35:
+            albedo *= (1 + rng.normal(0, 0.12, (3, 1))).clip(0.5, 1.5).astype(np.float32)
+        color = lit_colors(
+            albedo,
+            view.normals.reshape(3, -1)[:, covered],
+            _rays(rows, columns, view.K),
+            light=random_illumination(rng),
+            surface=surface,
+            shadow=self._shadow_field(size)[rows // view.factor, columns // view.factor]
+            if rng.random() < 0.35
+            else None,
+        )
+        rgba = np.zeros((view.depth.size, 4), np.float32)
+        rgba[covered, :3] = color.T
+        rgba[covered, 3] = 1.0
+        rgba = rgba.reshape(*view.depth.shape, 4)
+        if view.factor > 1:
+            return cv2.resize(rgba, (size, size), interpolation=cv2.INTER_AREA)
+        if rng.random() < 0.5:
+            return cv2.GaussianBlur(rgba, (3, 3), rng.uniform(0.35, 0.6))
+        return rgba
+
+    def _shadow_field(self, size: int) -> Array:
+        """What arrives of the lamps' light on each pixel where others stand in it."""
+        rng = self._rng
+        field = cv2.resize(noise_field(rng, 40, octaves=2)[..., 0], (size, size))
+        return np.clip(0.5 + np.float32(rng.uniform(0.7, 4.0)) * field, np.float32(rng.uniform(0.0, 0.5)), 1)
+
+    def _surroundings(self, front: Array, size: int) -> Array:
+        """The picture behind the object, with its shadow; takes the object into the cut-outs."""
+        rng = self._rng
+        picture = self._backgrounds.draw(size)
+        count = int(rng.integers(0, 4)) if len(self._cutouts) else 0
+        for _ in range(count):
+            centre, extent = rng.uniform(0, size, 2), rng.uniform(0.2, 0.9) * size
+            self._cutouts.draw(rng, size, centre=centre, extent=extent).lay_over(picture)
+        self._cutouts.add(front)
+        if rng.random() < self._ranges.twin_share and len(self._cutouts):
+            centre = size / 2 + rng.choice([-1, 1], 2) * rng.uniform(0.2, 0.6, 2) * size
+            extent = rng.uniform(0.5, 0.9) * size
+            self._cutouts.draw(rng, size, centre=centre, extent=extent, last=True).lay_over(picture)
+        if rng.random() < 0.6:
+            self._cast_shadow(picture, front[..., 3])
+        return picture
+
+    def _cast_shadow(self, picture: Array, alpha: Array) -> None:
+        """Darkens what is behind the object by its soft shadow, in place."""
+        rng, size = self._rng, picture.shape[0]
+        coarse = size // 4
+        offset = (rng.normal(0, 0.06) * coarse, rng.uniform(-0.02, 0.12) * coarse)
+        small = cv2.resize(alpha, (coarse, coarse), interpolation=cv2.INTER_AREA)
+        small = cv2.warpAffine(small, np.array([[1, 0, offset[0]], [0, 1, offset[1]]]), (coarse, coarse))
+        reach = int(rng.uniform(0.03, 0.12) * coarse) * 2 + 1
+        soft = cv2.resize(cv2.blur(cv2.blur(small, (reach, reach)), (reach, reach)), (size, size))
+        picture *= (1 - np.float32(rng.uniform(0.2, 0.75)) * soft)[..., None]
+
+    def _occlude(self, picture: Array, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Lays things over the picture that leave enough of the object; says where they lie."""
+        rng = self._rng
+        hidden = np.zeros_like(mask)
+        if rng.random() >= self._ranges.occluder_share:
+            return hidden
+        for _ in range(int(rng.integers(1, 3))):
+            layer = random_occluder(rng, mask.shape[0], cutouts=self._cutouts, backgrounds=self._backgrounds)
+            covers = hidden | layer.covers(mask.shape)
+            if (mask & ~covers).sum() >= self._ranges.min_visible * mask.sum():
+                layer.lay_over(picture)
+                hidden = covers
+        return hidden
+
+
+def _rays(rows: NDArray, columns: NDArray, K: NDArray[np.float64]) -> Array:
+    """3 N, unit, through the pixels."""
+    x = ((columns - K[0, 2]) / K[0, 0]).astype(np.float32)
+    y = ((rows - K[1, 2]) / K[1, 1]).astype(np.float32)
+    z = 1.0 / np.sqrt(x * x + y * y + 1)
+    return np.stack([x * z, y * z, z])
