@@ -1,0 +1,118 @@
+"""A small line plot as inline SVG: errors over time on a logarithmic axis."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+from jaxtyping import Float
+
+_WIDTH, _HEIGHT = 960, 320
+_LEFT, _RIGHT, _TOP, _BOTTOM = 60, 16, 34, 44
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curve:
+    """One series; NaN leaves a gap."""
+
+    name: str
+    values: Float[np.ndarray, "N"]
+    color: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Axes:
+    """Where values lie on the picture."""
+
+    x_low: float
+    x_high: float
+    low_decade: int
+    high_decade: int
+
+    def across(self, value: float) -> float:
+        return _LEFT + (value - self.x_low) / (self.x_high - self.x_low) * (_WIDTH - _LEFT - _RIGHT)
+
+    def up(self, value: float) -> float:
+        decades = math.log10(max(value, 10.0**self.low_decade)) - self.low_decade
+        return _HEIGHT - _BOTTOM - decades / (self.high_decade - self.low_decade) * (_HEIGHT - _TOP - _BOTTOM)
+
+
+def log_plot(
+    x: Float[np.ndarray, "N"], curves: Sequence[Curve], *, x_title: str, y_title: str, limit: float | None = None
+) -> str:
+    """An SVG element.
+
+    Args:
+        x: Ascending.
+        curves: Their values share ``x``; values of zero or below are drawn at the lower edge.
+        x_title: Axis title.
+        y_title: Axis title.
+        limit: A dashed line at this value.
+    """
+    axes = _axes(x, curves)
+    parts = [f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(y_title)}">', *_grid(axes)]
+    if limit is not None and 10.0**axes.low_decade < limit < 10.0**axes.high_decade:
+        parts += [_horizontal("limit", axes.up(limit)), _text(_WIDTH - _RIGHT, axes.up(limit) - 5, f"{limit:g}", "end")]
+    for i, curve in enumerate(curves):
+        parts += _drawn(curve, x, axes)
+        left = _LEFT + 150 * i
+        parts.append(f'<rect x="{left}" y="10" width="14" height="4" rx="2" fill="{curve.color}"/>')
+        parts.append(_text(left + 20, 16, curve.name, "start"))
+    parts.append(_text(_WIDTH - _RIGHT, 16, y_title, "end"))
+    parts.append(_text((_LEFT + _WIDTH) / 2, _HEIGHT - 6, x_title, "middle"))
+    return "".join([*parts, "</svg>"])
+
+
+def _axes(x: np.ndarray, curves: Sequence[Curve]) -> _Axes:
+    finite = np.concatenate([c.values[np.isfinite(c.values) & (c.values > 0)] for c in curves])
+    low, high = (float(finite.min()), float(finite.max())) if len(finite) else (1.0, 10.0)
+    x_low, x_high = (float(x[0]), float(x[-1])) if len(x) > 1 and x[-1] > x[0] else (0.0, 1.0)
+    return _Axes(x_low, x_high, math.floor(math.log10(low)), math.ceil(math.log10(high * 1.001)))
+
+
+def _grid(axes: _Axes) -> list[str]:
+    parts = []
+    for decade in range(axes.low_decade, axes.high_decade + 1):
+        y = axes.up(10.0**decade)
+        parts += [_horizontal("grid", y), _text(_LEFT - 8, y + 4, f"{10.0**decade:g}", "end")]
+    ticks = _ticks(axes.x_low, axes.x_high)
+    return parts + [_text(axes.across(t), _HEIGHT - _BOTTOM + 18, f"{t:g}", "middle") for t in ticks]
+
+
+def _drawn(curve: Curve, x: np.ndarray, axes: _Axes) -> list[str]:
+    """A line through neighbouring values and a dot at each."""
+    pairs = zip(x.tolist(), curve.values.tolist(), strict=True)
+    points = [(axes.across(a), axes.up(b)) if math.isfinite(b) else None for a, b in pairs]
+    line = f'<path d="{_path(points)}" fill="none" stroke="{curve.color}" stroke-width="1.8"/>'
+    return [line] + [f'<circle cx="{p[0]:.1f}" cy="{p[1]:.1f}" r="1.8" fill="{curve.color}"/>' for p in points if p]
+
+
+def _horizontal(kind: str, y: float) -> str:
+    return f'<line class="{kind}" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+
+
+def _text(x: float, y: float, words: str, anchor: str) -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
+
+
+def _path(points: Sequence[tuple[float, float] | None]) -> str:
+    words, pen = [], "M"
+    for point in points:
+        if point is None:
+            pen = "M"
+            continue
+        words.append(f"{pen}{point[0]:.1f} {point[1]:.1f}")
+        pen = "L"
+    return "".join(words)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """About eight round numbers in a range."""
+    raw = (high - low) / 8
+    magnitude = 10.0 ** math.floor(math.log10(raw))
+    step = next(m * magnitude for m in (1, 2, 5, 10) if m * magnitude >= raw)
+    first = math.ceil(low / step)
+    return [round(i * step, 10) for i in range(first, math.floor(high / step + 1e-9) + 1)]
