@@ -10,8 +10,8 @@ from html import escape
 import numpy as np
 from jaxtyping import Float
 
-_WIDTH, _HEIGHT = 960, 320
-_LEFT, _RIGHT, _TOP, _BOTTOM = 60, 16, 34, 44
+_WIDTH, _HEIGHT = 960.0, 320.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 60.0, 16.0, 34.0, 44.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,8 +60,8 @@ def log_plot(
         parts += _drawn(curve, x, axes)
         left = _LEFT + 150 * i
         parts.append(f'<rect x="{left}" y="10" width="14" height="4" rx="2" fill="{curve.color}"/>')
-        parts.append(_text(left + 20, 16, curve.name, "start"))
-    parts.append(_text(_WIDTH - _RIGHT, 16, y_title, "end"))
+        parts.append(_text(left + 20, 16.0, curve.name, "start"))
+    parts.append(_text(_WIDTH - _RIGHT, 16.0, y_title, "end"))
     parts.append(_text((_LEFT + _WIDTH) / 2, _HEIGHT - 6, x_title, "middle"))
     return "".join([*parts, "</svg>"])
 
