@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.profiler import record_function
 
 from rnnpose_ros.geometry.camera import backproject, pixel_grid
 from rnnpose_ros.geometry.flow import induced_uv
@@ -83,7 +84,10 @@ def refine_cycle(
     batch, h, w = depth.shape
     points_render = backproject(depth, cell_uv.expand(batch, h, w, 2), K).flatten(1, 2)
     centre_render = transform(T_render, inputs.centre_object[:, None])[:, 0]
-    pair, hidden = network.encode(inputs.render, inputs.photo, depth_centre=centre_render[:, 2], diameter=inputs.diameter)
+    with record_function("rnnpose/encode"):
+        pair, hidden = network.encode(
+            inputs.render, inputs.photo, depth_centre=centre_render[:, 2], diameter=inputs.diameter
+        )
 
     T = T_render
     outputs = []
@@ -91,21 +95,23 @@ def refine_cycle(
         T = T.detach()
         induced = induced_uv(points_render, T, T_render, K).view(batch, h, w, 2)
         flow = torch.where(mask[..., None], (induced - cell_uv) / stride, torch.zeros_like(induced))
-        update = network.update(pair, hidden, cell_uv / stride, flow)
+        with record_function("rnnpose/update"):
+            update = network.update(pair, hidden, cell_uv / stride, flow)
         hidden = update.hidden
         target_uv = cell_uv + (flow + update.delta) * stride
         weights = _weights(update.confidence_logit, update.similarity, weighting)
         weights = weights * mask * _inside(target_uv.detach(), camera)
-        step = lm_step(
-            T,
-            transform(T @ inverse(T_render), points_render),
-            target_uv.flatten(1, 2),
-            weights.flatten(1),
-            K,
-            centre_camera=transform(T, inputs.centre_object[:, None])[:, 0],
-            diameter=inputs.diameter,
-            config=solver,
-        )
+        with record_function("rnnpose/solve"):
+            step = lm_step(
+                T,
+                transform(T @ inverse(T_render), points_render),
+                target_uv.flatten(1, 2),
+                weights.flatten(1),
+                K,
+                centre_camera=transform(T, inputs.centre_object[:, None])[:, 0],
+                diameter=inputs.diameter,
+                config=solver,
+            )
         T = step.T_camera_object
         outputs.append(
             IterationOutput(T, induced, target_uv, update.confidence_logit, update.similarity, weights, step)

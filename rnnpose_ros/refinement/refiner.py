@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.profiler import record_function
 
 from rnnpose_ros.config import param
 from rnnpose_ros.errors import InputError
@@ -30,6 +31,7 @@ from rnnpose_ros.types import (
     PoseHypothesis,
     RefinementResult,
     RefinementStatus,
+    RenderBuffers,
 )
 
 
@@ -169,9 +171,12 @@ class Refiner:
         outline = torch.stack([f.outline for f in features]).to(T)
         affine = object_window(outline, centre, T, camera, margin=self.config.crop_margin, size=size)
         zoomed = crop_camera(camera, affine, size=size)
-        render = reference_view(self.renderer, [f.mesh for f in features], T, zoomed)
+        with record_function("rnnpose/render"):
+            render = reference_view(self.renderer, [f.mesh for f in features], T, zoomed)
+        with record_function("rnnpose/crop"):
+            photo = crop_image(image, affine, size=size)
         inputs = CycleInputs(
-            photo=crop_image(image, affine, size=size),
+            photo=photo,
             render=render,
             camera=zoomed,
             T_render=T,
@@ -206,7 +211,9 @@ class Refiner:
             state.take(T, row, inputs, output, float(affine[0, 0]))
 
 
-def reference_view(renderer: Renderer, meshes: Sequence[object], T: Float[Tensor, "B 4 4"], camera: CameraIntrinsics):  # noqa: ANN201
+def reference_view(
+    renderer: Renderer, meshes: Sequence[object], T: Float[Tensor, "B 4 4"], camera: CameraIntrinsics
+) -> RenderBuffers:
     """The reference that the photograph is compared with: the mesh lit from the camera's place."""
     return head_light(renderer.render(meshes, T, camera), camera)
 

@@ -1,0 +1,74 @@
+"""``rnnpose evaluate``: accuracy on a recorded sequence with reference poses."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the verb."""
+    parser = subparsers.add_parser("evaluate", help="measure accuracy on a sequence with reference poses")
+    parser.add_argument("--data", type=Path, required=True, help="folder: camera.json, poses.json, mesh, video or pictures")
+    parser.add_argument("--weights", type=Path, help="safetensors file (default: the packaged small network)")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--seeds", type=int, default=3, help="starts per frame")
+    parser.add_argument("--noise", type=float, default=1.0, help="factor on the start noise N1 (15 deg, 1/1/5 cm)")
+    parser.add_argument("--every", type=int, default=1, help="take every so many reference frames")
+    parser.add_argument("--grey", action="store_true", help="take the colour out of the pictures")
+    parser.add_argument("--out", type=Path, help="write every trial to this CSV file")
+    parser.add_argument("--json", action="store_true", help="print one JSON line instead of the table")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting, e.g. cycles=2")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluates and prints."""
+    from rnnpose_ros.cli.engine import load_refiner
+    from rnnpose_ros.evaluation.benchmark import Trial, evaluate_sequence, summarize
+    from rnnpose_ros.sources.sequence import read_sequence
+
+    sequence = read_sequence(args.data)
+    refiner = load_refiner(args.weights, device=args.device, settings=args.set)
+    trials: list[Trial] = []
+    total = args.seeds * len(sorted(sequence.poses)[:: args.every])
+    for trial in evaluate_sequence(
+        refiner, sequence, seeds=args.seeds, noise_scale=args.noise, every=args.every, grey=args.grey
+    ):
+        trials.append(trial)
+        if sys.stderr.isatty():
+            print(f"\r{len(trials)}/{total}", end="", file=sys.stderr, flush=True)
+    if args.out:
+        _write_csv(args.out, trials)
+    summary = summarize(trials)
+    print(json.dumps(summary) if args.json else _table(summary))
+    return 0
+
+
+def _table(summary: dict[str, float]) -> str:
+    lines = [f"{int(summary['cases'])} cases                median px   < 1 px   < 2 px   < 5 px"]
+    for title, name in (
+        ("start, all vertices", "initial_px"),
+        ("refined, all vertices", "refined_px"),
+        ("start, visible surface", "initial_visible_px"),
+        ("refined, visible surface", "refined_visible_px"),
+    ):
+        shares = "".join(f"{100 * summary[f'{name}_under_{limit}']:8.1f}%" for limit in (1, 2, 5))
+        lines.append(f"{title:26}{summary[f'{name}_median']:9.2f}{shares}")
+    lines.append(
+        f"refined: {summary['rotation_deg_median']:.2f} deg, {summary['translation_mm_median']:.1f} mm (medians), "
+        f"ADD-0.1d {100 * summary['add_01d']:.1f}%, usable {100 * summary['usable']:.1f}%"
+    )
+    return "\n".join(lines)
+
+
+def _write_csv(path: Path, trials: list) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(dataclasses.asdict(trials[0])) if trials else [])
+        writer.writeheader()
+        writer.writerows(dataclasses.asdict(t) for t in trials)

@@ -1,0 +1,157 @@
+"""Refinement measured on recorded sequences and against the clock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rnnpose_ros.evaluation.metrics import pose_errors, visible_points
+from rnnpose_ros.geometry.perturbation import N1, perturb
+from rnnpose_ros.refinement.refiner import Refiner
+from rnnpose_ros.sources.sequence import Sequence as ImageSequence
+from rnnpose_ros.types import ImageFrame, PoseHypothesis, RefinementStatus
+
+STAGES = ("crop", "render", "encode", "update", "solve")
+"""Parts of a refinement, as the loop names them to the profiler."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One refinement of one frame from one start, measured against the reference pose."""
+
+    frame: int
+    seed: int
+    initial_px: float
+    """Mean projection error over all vertices, pixels."""
+    initial_visible_px: float
+    """Over the surface visible at the reference pose."""
+    refined_px: float
+    refined_visible_px: float
+    rotation_deg: float
+    translation_mm: float
+    add_diameters: float
+    status: str
+    score: float
+
+
+def evaluate_sequence(
+    refiner: Refiner,
+    sequence: ImageSequence,
+    *,
+    seeds: int = 3,
+    noise_scale: float = 1.0,
+    cycles: int | None = None,
+    every: int = 1,
+    grey: bool = False,
+) -> Iterator[Trial]:
+    """Refines every frame that has a reference pose, from start noise N1.
+
+    The start of a frame and seed is always the same: the noise is drawn from ``1000 * frame + seed``.
+
+    Args:
+        refiner: With its weights.
+        sequence: Pictures and reference poses.
+        seeds: Starts per frame.
+        noise_scale: Factor on N1.
+        cycles: Instead of the configured number.
+        every: Only every so many reference frames.
+        grey: Take the colour out of the pictures.
+    """
+    model, camera = sequence.object, sequence.camera
+    for index, rgb in sequence.frames(sorted(sequence.poses)[::every]):
+        truth = sequence.poses[index]
+        frame = ImageFrame(rgb=_without_colour(rgb) if grey else rgb, camera=camera)
+        starts = torch.cat([_start(truth, model.centre, index, seed, noise_scale) for seed in range(seeds)])
+        buffers = refiner.renderer.render([refiner.features.get(model).mesh], truth[None], camera)
+        seen = visible_points(buffers.depth[0].cpu(), camera, T_camera_object=truth)
+        hypotheses = [PoseHypothesis(model.label, T, source="perturbed") for T in starts]
+        results = refiner.refine(frame, hypotheses, {model.label: model}, cycles=cycles)
+        refined = torch.stack([r.T_camera_object for r in results])
+        truths = truth.expand(seeds, 4, 4)
+        before = pose_errors(starts, truths, model=model, camera=camera, visible_points_object=seen)
+        after = pose_errors(refined, truths, model=model, camera=camera, visible_points_object=seen)
+        assert before.visible_projection_px is not None
+        assert after.visible_projection_px is not None
+        for seed, result in enumerate(results):
+            yield Trial(
+                frame=index,
+                seed=seed,
+                initial_px=float(before.projection_px[seed]),
+                initial_visible_px=float(before.visible_projection_px[seed]),
+                refined_px=float(after.projection_px[seed]),
+                refined_visible_px=float(after.visible_projection_px[seed]),
+                rotation_deg=float(torch.rad2deg(after.rotation[seed])),
+                translation_mm=1000.0 * float(after.translation[seed]),
+                add_diameters=float(after.add[seed]) / model.diameter,
+                status=result.status.value,
+                score=result.score,
+            )
+
+
+def summarize(trials: Sequence[Trial]) -> dict[str, float]:
+    """Shares and medians of a list of trials."""
+    columns = {name: torch.tensor([getattr(t, name) for t in trials]) for name in Trial.__slots__ if name != "status"}
+    summary: dict[str, float] = {"cases": float(len(trials))}
+    for name in ("initial_px", "refined_px", "initial_visible_px", "refined_visible_px"):
+        values = columns[name]
+        summary[f"{name}_median"] = float(values.nanmedian())
+        for limit in (1, 2, 5):
+            summary[f"{name}_under_{limit}"] = float((values < limit).float().mean())
+    summary["rotation_deg_median"] = float(columns["rotation_deg"].nanmedian())
+    summary["translation_mm_median"] = float(columns["translation_mm"].nanmedian())
+    summary["add_01d"] = float((columns["add_diameters"] < 0.1).float().mean())
+    good = {RefinementStatus.CONVERGED.value, RefinementStatus.NOT_CONVERGED.value}
+    summary["usable"] = sum(t.status in good for t in trials) / max(len(trials), 1)
+    return summary
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Wall times of one refinement, milliseconds."""
+
+    p50_ms: float
+    p95_ms: float
+    runs: int
+    stages_ms: dict[str, float]
+    """Parts of the median; shares measured by the profiler in a run of its own."""
+
+
+def time_refinement(
+    refiner: Refiner, frame: ImageFrame, hypotheses: Sequence[PoseHypothesis], objects: dict, *, runs: int = 20
+) -> Timing:
+    """Times whole refinements, then profiles one for the stages' shares."""
+
+    def once() -> float:
+        started = time.perf_counter()
+        refiner.refine(frame, hypotheses, objects)
+        if frame.rgb.is_cuda or refiner.renderer.device.type == "cuda":
+            torch.cuda.synchronize()
+        return 1000.0 * (time.perf_counter() - started)
+
+    for _ in range(3):
+        once()
+    times = sorted(once() for _ in range(runs))
+    p50 = times[len(times) // 2]
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        profiled = once()
+    totals = {e.key: e.cpu_time_total / 1000.0 for e in profile.key_averages() if e.key.startswith("rnnpose/")}
+    stages = {name: totals.get(f"rnnpose/{name}", 0.0) / profiled * p50 for name in STAGES}
+    stages["rest"] = max(0.0, p50 - sum(stages.values()))
+    return Timing(p50_ms=p50, p95_ms=times[min(len(times) - 1, int(0.95 * len(times)))], runs=runs, stages_ms=stages)
+
+
+def _start(
+    truth: Float[Tensor, "4 4"], centre: Float[Tensor, "3"], index: int, seed: int, scale: float
+) -> Float[Tensor, "1 4 4"]:
+    generator = torch.Generator().manual_seed(1000 * index + seed)
+    return perturb(truth[None], noise=N1, scale=scale, generator=generator, centre_object=centre[None])
+
+
+def _without_colour(rgb: Tensor) -> Tensor:
+    luma = (rgb.float() @ torch.tensor([0.299, 0.587, 0.114])).round().to(torch.uint8)
+    return luma[..., None].expand_as(rgb).contiguous()
