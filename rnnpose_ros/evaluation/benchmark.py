@@ -68,7 +68,7 @@ def evaluate_sequence(
         frame = ImageFrame(rgb=_without_colour(rgb) if grey else rgb, camera=camera)
         starts = torch.cat([_start(truth, model.centre, index, seed, noise_scale) for seed in range(seeds)])
         buffers = refiner.renderer.render([refiner.features.get(model).mesh], truth[None], camera)
-        seen = visible_points(buffers.depth[0].cpu(), camera, T_camera_object=truth)
+        seen = visible_points(buffers.depth[0], truth, camera)
         hypotheses = [PoseHypothesis(model.label, T, source="perturbed") for T in starts]
         results = refiner.refine(frame, hypotheses, {model.label: model}, cycles=cycles)
         refined = torch.stack([r.T_camera_object for r in results])
