@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, no_type_check
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.nn import functional
 
@@ -44,32 +44,41 @@ _BOX_MARGIN_PX = wp.constant(wp.float64(1e-6))
 _CUDA_THREADS = 1 << 16
 """Large faces are shared between threads until a launch has about this many."""
 
-# Columns of a mesh's row in the table that the kernels read.
+# A mesh's row in the table that the kernels read: addresses (0 = none), then sizes.
 _VERTICES, _FACES, _NORMALS, _COLORS, _UVS, _TEXTURE = (wp.constant(i) for i in range(6))
 _FACE_COUNT, _VERTEX_COUNT, _TEXTURE_HEIGHT, _TEXTURE_WIDTH, _MIP_LEVELS = (wp.constant(i) for i in range(6, 11))
+_ROW_LENGTH = 11
+_Row = wp.types.vector(length=_ROW_LENGTH, dtype=wp.int64)
 
 _build_lock = threading.Lock()
+"""The first launch of a kernel compiles it."""
 
 
 @wp.func
 @no_type_check
-def _pixel_map(poses: wp.array3d(dtype=wp.float64), K: wp.array3d(dtype=wp.float64), item: int, camera: int):
-    """Matrix and offset that take object points to ``(fx x, fy y, z)``."""
-    fx = K[camera, 0, 0]
-    fy = K[camera, 1, 1]
-    matrix = wp.mat33d(
-        fx * poses[item, 0, 0], fx * poses[item, 0, 1], fx * poses[item, 0, 2],
-        fy * poses[item, 1, 0], fy * poses[item, 1, 1], fy * poses[item, 1, 2],
-        poses[item, 2, 0], poses[item, 2, 1], poses[item, 2, 2],
-    )  # fmt: skip
-    return matrix, wp.vec3d(fx * poses[item, 0, 3], fy * poses[item, 1, 3], poses[item, 2, 3])
+def _faces(row: _Row):
+    return wp.array(ptr=wp.uint64(row[_FACES]), shape=(int(row[_FACE_COUNT]),), dtype=wp.vec3i)
 
 
-@wp.func
+@wp.kernel
 @no_type_check
-def _corner(vertices: wp.array(dtype=wp.vec3), index: int, matrix: wp.mat33d, offset: wp.vec3d):
-    p = vertices[index]
-    return matrix * wp.vec3d(wp.float64(p[0]), wp.float64(p[1]), wp.float64(p[2])) + offset
+def _place(
+    table: wp.array(dtype=_Row),
+    poses: wp.array(dtype=wp.mat44d),
+    K: wp.array(dtype=wp.mat33d),
+    points: wp.array2d(dtype=wp.vec3d),
+):
+    """Vertices in the camera frame as ``(fx x, fy y, z)``."""
+    item, vertex = wp.tid()
+    row = table[wp.min(item, table.shape[0] - 1)]
+    vertex_count = int(row[_VERTEX_COUNT])
+    if vertex >= vertex_count:
+        return
+    vertices = wp.array(ptr=wp.uint64(row[_VERTICES]), shape=(vertex_count,), dtype=wp.vec3)
+    p = vertices[vertex]
+    camera = K[wp.min(item, K.shape[0] - 1)]
+    placed = poses[item] * wp.vec4d(wp.float64(p[0]), wp.float64(p[1]), wp.float64(p[2]), wp.float64(1.0))
+    points[item, vertex] = wp.vec3d(camera[0, 0] * placed[0], camera[1, 1] * placed[1], placed[2])
 
 
 @wp.func
@@ -102,35 +111,46 @@ def _end_pixel(coordinate: wp.float64, size: int):
 
 @wp.func
 @no_type_check
-def _inside(w: wp.float64, edge: wp.vec3d):
+def _owns_edge(w: wp.float64, edge: wp.vec3d):
     """Top-left rule: a pixel exactly on an edge belongs to the face on the edge's right or below it."""
-    if w == wp.float64(0.0):
-        return edge[0] > wp.float64(0.0) or (edge[0] == wp.float64(0.0) and edge[1] > wp.float64(0.0))
-    return w > wp.float64(0.0)
+    if w > wp.float64(0.0):
+        return True
+    return edge[0] > wp.float64(0.0) or (edge[0] == wp.float64(0.0) and edge[1] > wp.float64(0.0))
 
 
 @wp.kernel
 @no_type_check
 def _see(
-    table: wp.array2d(dtype=wp.int64),
-    poses: wp.array3d(dtype=wp.float64),
-    K: wp.array3d(dtype=wp.float64),
+    table: wp.array(dtype=_Row),
+    K: wp.array(dtype=wp.mat33d),
+    points: wp.array2d(dtype=wp.vec3d),
+    height: int,
+    width: int,
     strips: int,
-    keys: wp.array3d(dtype=wp.int64),
+    keys: wp.array(dtype=wp.int64),
 ):
     """Keeps the nearest ``depth_bits << 32 | face`` at every pixel centre inside a face."""
     item, face, strip = wp.tid()
-    row = wp.min(item, table.shape[0] - 1)
-    camera = wp.min(item, K.shape[0] - 1)
-    face_count = int(table[row, _FACE_COUNT])
-    if face >= face_count:
+    row = table[wp.min(item, table.shape[0] - 1)]
+    if face >= int(row[_FACE_COUNT]):
         return
-    faces = wp.array(ptr=wp.uint64(table[row, _FACES]), shape=(face_count, 3), dtype=wp.int32)
-    vertices = wp.array(ptr=wp.uint64(table[row, _VERTICES]), shape=(int(table[row, _VERTEX_COUNT]),), dtype=wp.vec3)
-    matrix, offset = _pixel_map(poses, K, item, camera)
-    p0 = _corner(vertices, faces[face, 0], matrix, offset)
-    p1 = _corner(vertices, faces[face, 1], matrix, offset)
-    p2 = _corner(vertices, faces[face, 2], matrix, offset)
+    corners = _faces(row)[face]
+    p0 = points[item, corners[0]]
+    p1 = points[item, corners[1]]
+    p2 = points[item, corners[2]]
+    lowest = -wp.float64(wp.inf)
+    box = wp.vec4d(lowest, lowest, lowest, lowest)
+    box = _grow(_grow(_grow(box, p0, p1), p1, p2), p2, p0)
+    camera = K[wp.min(item, K.shape[0] - 1)]
+    cx = camera[0, 2]
+    cy = camera[1, 2]
+    box = box + wp.vec4d(-cx, -cy, cx, cy)
+    if not wp.isfinite(box):
+        return
+    first_u = _first_pixel(-box[0], width)
+    first_v = _first_pixel(-box[1], height)
+    end_u = _end_pixel(box[2], width)
+    end_v = _end_pixel(box[3], height)
 
     e0 = wp.cross(p1, p2)
     e1 = wp.cross(p2, p0)
@@ -144,140 +164,104 @@ def _see(
         e2 = -e2
         volume = -volume
 
-    lowest = -wp.float64(wp.inf)
-    box = wp.vec4d(lowest, lowest, lowest, lowest)
-    box = _grow(_grow(_grow(box, p0, p1), p1, p2), p2, p0)
-    cx = K[camera, 0, 2]
-    cy = K[camera, 1, 2]
-    box = box + wp.vec4d(-cx, -cy, cx, cy)
-    if not wp.isfinite(box):
-        return
-    first_u = _first_pixel(-box[0], keys.shape[2])
-    first_v = _first_pixel(-box[1], keys.shape[1])
-    end_u = _end_pixel(box[2], keys.shape[2])
-    end_v = _end_pixel(box[3], keys.shape[1])
-
     for v in range(first_v + strip, end_v, strips):
         dy = wp.float64(v) - cy
         c0 = e0[1] * dy + e0[2]
         c1 = e1[1] * dy + e1[2]
         c2 = e2[1] * dy + e2[2]
+        first = (item * height + v) * width
         for u in range(first_u, end_u):
             dx = wp.float64(u) - cx
             w0 = e0[0] * dx + c0
             w1 = e1[0] * dx + c1
             w2 = e2[0] * dx + c2
-            if _inside(w0, e0) and _inside(w1, e1) and _inside(w2, e2):
+            if w0 >= wp.float64(0.0) and w1 >= wp.float64(0.0) and w2 >= wp.float64(0.0):
                 z = volume / (w0 + w1 + w2)
-                if z >= _NEAR:
+                if z >= _NEAR and _owns_edge(w0, e0) and _owns_edge(w1, e1) and _owns_edge(w2, e2):
                     key = (wp.int64(wp.cast(wp.float32(z), wp.int32)) << wp.int64(32)) | wp.int64(face)
-                    wp.atomic_min(keys, item, v, u, key)
+                    wp.atomic_min(keys, first + u, key)
 
 
 @wp.func
 @no_type_check
-def _texel(texture: wp.array(dtype=wp.uint8), start: int, height: int, width: int, row: int, column: int):
-    i = 3 * (start + ((row + height) % height) * width + (column + width) % width)
-    return wp.vec3(float(texture[i]), float(texture[i + 1]), float(texture[i + 2])) / 255.0
+def _rgb(colors: wp.array(dtype=wp.uint8), index: int):
+    i = 3 * index
+    return wp.vec3(float(colors[i]), float(colors[i + 1]), float(colors[i + 2]))
 
 
 @wp.func
 @no_type_check
 def _bilinear(texture: wp.array(dtype=wp.uint8), height: int, width: int, level: int, uv: wp.vec2d):
-    """One level of the chain, repeated beyond its sides; texel centres at (i + 0.5) / n, v upwards."""
+    """One level of the chain, 0..255, repeated beyond its sides; texel centres at (i + 0.5) / n, v upwards."""
     start = int(0)
     for _ in range(level):
         start += height * width
-        height = wp.max(height / 2, 1)
-        width = wp.max(width / 2, 1)
-    x = (uv[0] - wp.floor(uv[0])) * wp.float64(width) - wp.float64(0.5)
-    y = (wp.ceil(uv[1]) - uv[1]) * wp.float64(height) - wp.float64(0.5)
-    column = int(wp.floor(x))
-    row = int(wp.floor(y))
-    right = float(x - wp.floor(x))
-    below = float(y - wp.floor(y))
-    top = wp.lerp(
-        _texel(texture, start, height, width, row, column),
-        _texel(texture, start, height, width, row, column + 1),
-        right,
-    )
-    bottom = wp.lerp(
-        _texel(texture, start, height, width, row + 1, column),
-        _texel(texture, start, height, width, row + 1, column + 1),
-        right,
-    )
-    return wp.lerp(top, bottom, below)
+        height = wp.max(height >> 1, 1)
+        width = wp.max(width >> 1, 1)
+    x = float((uv[0] - wp.floor(uv[0])) * wp.float64(width)) - 0.5
+    y = float((wp.ceil(uv[1]) - uv[1]) * wp.float64(height)) - 0.5
+    left = int(wp.floor(x))
+    upper = int(wp.floor(y))
+    to_right = x - float(left)
+    to_lower = y - float(upper)
+    right = wp.where(left + 1 >= width, 0, left + 1)
+    left = wp.where(left < 0, width - 1, left)
+    lower = start + wp.where(upper + 1 >= height, 0, upper + 1) * width
+    upper = start + wp.where(upper < 0, height - 1, upper) * width
+    top = wp.lerp(_rgb(texture, upper + left), _rgb(texture, upper + right), to_right)
+    bottom = wp.lerp(_rgb(texture, lower + left), _rgb(texture, lower + right), to_right)
+    return wp.lerp(top, bottom, to_lower)
 
 
 @wp.func
 @no_type_check
-def _trilinear(
-    texture: wp.array(dtype=wp.uint8), height: int, width: int, levels: int, uv: wp.vec2d, texels_per_pixel: wp.float64
-):
-    """Texture colour at the level where a pixel covers about one texel."""
-    level = float(0.0)
-    if texels_per_pixel > wp.float64(1.0):
-        level = wp.min(0.5 * wp.log2(float(texels_per_pixel)), float(levels - 1))
-    fine = int(level)
-    color = _bilinear(texture, height, width, fine, uv)
-    if level > float(fine):
-        color = wp.lerp(color, _bilinear(texture, height, width, fine + 1, uv), level - float(fine))
-    return color
+def _textured(row: _Row, face: int, b: wp.vec3d, b_u: wp.vec3d, b_v: wp.vec3d):
+    """Texture colour, 0..1, at barycentrics ``b``, which change by ``b_u`` and ``b_v`` from pixel to pixel.
 
-
-@wp.func
-@no_type_check
-def _textured(
-    table: wp.array2d(dtype=wp.int64),
-    row: int,
-    face: int,
-    b: wp.vec3d,
-    b_u: wp.vec3d,
-    b_v: wp.vec3d,
-):
-    """Texture colour at barycentrics ``b``, which change by ``b_u`` and ``b_v`` from pixel to pixel."""
-    height = int(table[row, _TEXTURE_HEIGHT])
-    width = int(table[row, _TEXTURE_WIDTH])
-    uvs = wp.array(ptr=wp.uint64(table[row, _UVS]), shape=(int(table[row, _FACE_COUNT]), 3), dtype=wp.vec2)
-    texture = wp.array(ptr=wp.uint64(table[row, _TEXTURE]), shape=(4 * height * width,), dtype=wp.uint8)
+    The level of the mip chain is the one of whose texels a pixel covers about one, by area.
+    """
+    height = int(row[_TEXTURE_HEIGHT])
+    width = int(row[_TEXTURE_WIDTH])
+    uvs = wp.array(ptr=wp.uint64(row[_UVS]), shape=(3 * int(row[_FACE_COUNT]),), dtype=wp.vec2)
+    texture = wp.array(ptr=wp.uint64(row[_TEXTURE]), shape=(6 * height * width,), dtype=wp.uint8)
     uv = wp.vec2d()
     uv_u = wp.vec2d()
     uv_v = wp.vec2d()
     for i in range(3):
-        corner = wp.vec2d(wp.float64(uvs[face, i][0]), wp.float64(uvs[face, i][1]))
+        corner = wp.vec2d(uvs[3 * face + i])
         uv += b[i] * corner
         uv_u += b_u[i] * corner
         uv_v += b_v[i] * corner
-    area = wp.abs(uv_u[0] * uv_v[1] - uv_u[1] * uv_v[0]) * wp.float64(height) * wp.float64(width)
-    return _trilinear(texture, height, width, int(table[row, _MIP_LEVELS]), uv, area)
+    texels = float(wp.abs(uv_u[0] * uv_v[1] - uv_u[1] * uv_v[0])) * float(height) * float(width)
+    level = float(0.0)
+    if texels > 1.0:
+        level = wp.min(0.5 * wp.log2(texels), float(row[_MIP_LEVELS] - wp.int64(1)))
+    fine = int(level)
+    color = _bilinear(texture, height, width, fine, uv)
+    if level > float(fine):
+        color = wp.lerp(color, _bilinear(texture, height, width, fine + 1, uv), level - float(fine))
+    return color * (1.0 / 255.0)
 
 
 @wp.func
 @no_type_check
-def _vertex_color(table: wp.array2d(dtype=wp.int64), row: int, corners: wp.vec3i, b: wp.vec3d):
-    colors = wp.array(ptr=wp.uint64(table[row, _COLORS]), shape=(int(table[row, _VERTEX_COUNT]), 3), dtype=wp.uint8)
+def _vertex_color(row: _Row, corners: wp.vec3i, b: wp.vec3):
+    colors = wp.array(ptr=wp.uint64(row[_COLORS]), shape=(3 * int(row[_VERTEX_COUNT]),), dtype=wp.uint8)
     color = wp.vec3()
     for i in range(3):
-        rgb = wp.vec3(float(colors[corners[i], 0]), float(colors[corners[i], 1]), float(colors[corners[i], 2]))
-        color += float(b[i]) * rgb / 255.0
-    return color
+        color += b[i] * _rgb(colors, corners[i])
+    return color * (1.0 / 255.0)
 
 
 @wp.func
 @no_type_check
-def _normal_to_viewer(
-    normals: wp.array2d(dtype=wp.vec3),
-    face: int,
-    b: wp.vec3d,
-    poses: wp.array3d(dtype=wp.float64),
-    item: int,
-    ray: wp.vec3,
-):
+def _normal_to_viewer(row: _Row, face: int, b: wp.vec3, pose: wp.mat44d, ray: wp.vec3):
     """Interpolated unit normal in the camera frame, against the ray."""
-    n = wp.normalize(float(b[0]) * normals[face, 0] + float(b[1]) * normals[face, 1] + float(b[2]) * normals[face, 2])
+    normals = wp.array(ptr=wp.uint64(row[_NORMALS]), shape=(3 * int(row[_FACE_COUNT]),), dtype=wp.vec3)
+    n = b[0] * normals[3 * face] + b[1] * normals[3 * face + 1] + b[2] * normals[3 * face + 2]
     turned = wp.vec3()
     for i in range(3):
-        turned[i] = float(poses[item, i, 0]) * n[0] + float(poses[item, i, 1]) * n[1] + float(poses[item, i, 2]) * n[2]
+        turned[i] = float(pose[i, 0]) * n[0] + float(pose[i, 1]) * n[1] + float(pose[i, 2]) * n[2]
     turned = wp.normalize(turned)
     if wp.dot(turned, ray) > 0.0:
         turned = -turned
@@ -287,71 +271,64 @@ def _normal_to_viewer(
 @wp.kernel
 @no_type_check
 def _resolve(
-    table: wp.array2d(dtype=wp.int64),
-    poses: wp.array3d(dtype=wp.float64),
-    K: wp.array3d(dtype=wp.float64),
-    keys: wp.array3d(dtype=wp.int64),
+    table: wp.array(dtype=_Row),
+    poses: wp.array(dtype=wp.mat44d),
+    K: wp.array(dtype=wp.mat33d),
+    points: wp.array2d(dtype=wp.vec3d),
     vertex_values: wp.array2d(dtype=wp.float32),
     first_value: wp.array(dtype=wp.int64),
-    depth: wp.array3d(dtype=wp.float32),
-    face_ids: wp.array3d(dtype=wp.int32),
-    color: wp.array4d(dtype=wp.float32),
-    attributes: wp.array4d(dtype=wp.float32),
+    keys: wp.array(dtype=wp.int64),
+    width: int,
+    depth: wp.array(dtype=wp.float32),
+    face_ids: wp.array(dtype=wp.int32),
+    color: wp.array(dtype=wp.float32),
+    attributes: wp.array(dtype=wp.float32),
 ):
-    """Depth, colour, normal and attributes of the face in each pixel's key; zeros where there is none."""
-    item, v, u = wp.tid()
-    key = keys[item, v, u]
+    """Depth, colour, normal and attributes of the face in each pixel's key; leaves the others alone."""
+    item, pixel = wp.tid()
+    plane = depth.shape[0] / poses.shape[0]
+    key = keys[item * plane + pixel]
     if key == wp.int64(_FAR_KEY):
-        depth[item, v, u] = 0.0
-        face_ids[item, v, u] = -1
-        for c in range(3):
-            color[item, c, v, u] = 0.0
-        for c in range(attributes.shape[1]):
-            attributes[item, c, v, u] = 0.0
         return
-    row = wp.min(item, table.shape[0] - 1)
-    camera = wp.min(item, K.shape[0] - 1)
+    row = table[wp.min(item, table.shape[0] - 1)]
+    camera = K[wp.min(item, K.shape[0] - 1)]
     face = int(key & wp.int64(0xFFFFFFFF))
-    face_count = int(table[row, _FACE_COUNT])
-    faces = wp.array(ptr=wp.uint64(table[row, _FACES]), shape=(face_count, 3), dtype=wp.int32)
-    vertices = wp.array(ptr=wp.uint64(table[row, _VERTICES]), shape=(int(table[row, _VERTEX_COUNT]),), dtype=wp.vec3)
-    corners = wp.vec3i(faces[face, 0], faces[face, 1], faces[face, 2])
-    matrix, offset = _pixel_map(poses, K, item, camera)
-    p0 = _corner(vertices, corners[0], matrix, offset)
-    p1 = _corner(vertices, corners[1], matrix, offset)
-    p2 = _corner(vertices, corners[2], matrix, offset)
+    corners = _faces(row)[face]
+    p0 = points[item, corners[0]]
+    p1 = points[item, corners[1]]
+    p2 = points[item, corners[2]]
     edges = wp.matrix_from_rows(wp.cross(p1, p2), wp.cross(p2, p0), wp.cross(p0, p1))
-    dx = wp.float64(u) - K[camera, 0, 2]
-    dy = wp.float64(v) - K[camera, 1, 2]
-    w = edges * wp.vec3d(dx, dy, wp.float64(1.0))
-    total = w[0] + w[1] + w[2]
-    b = w / total
-
-    depth[item, v, u] = wp.float32(b[0] * p0[2] + b[1] * p1[2] + b[2] * p2[2])
-    face_ids[item, v, u] = face
+    dx = wp.float64(pixel % width) - camera[0, 2]
+    dy = wp.float64(pixel / width) - camera[1, 2]
+    weights = edges * wp.vec3d(dx, dy, wp.float64(1.0))
+    scale = wp.float64(1.0) / (weights[0] + weights[1] + weights[2])
+    exact = weights * scale
+    b = wp.vec3(exact)
+    depth[item * plane + pixel] = float(exact[0] * p0[2] + exact[1] * p1[2] + exact[2] * p2[2])
+    face_ids[item * plane + pixel] = face
 
     rgb = wp.vec3(_GREY, _GREY, _GREY)
-    if table[row, _TEXTURE] != wp.int64(0):
-        along_u = wp.vec3d(edges[0, 0], edges[1, 0], edges[2, 0])
-        along_v = wp.vec3d(edges[0, 1], edges[1, 1], edges[2, 1])
-        b_u = (along_u - b * (along_u[0] + along_u[1] + along_u[2])) / total
-        b_v = (along_v - b * (along_v[0] + along_v[1] + along_v[2])) / total
-        rgb = _textured(table, row, face, b, b_u, b_v)
-    elif table[row, _COLORS] != wp.int64(0):
-        rgb = _vertex_color(table, row, corners, b)
-
-    normals = wp.array(ptr=wp.uint64(table[row, _NORMALS]), shape=(face_count, 3), dtype=wp.vec3)
-    ray = wp.vec3(float(dx / K[camera, 0, 0]), float(dy / K[camera, 1, 1]), 1.0)
-    normal = _normal_to_viewer(normals, face, b, poses, item, ray)
+    if row[_TEXTURE] != wp.int64(0):
+        along_u = wp.vec3d(edges[0, 0], edges[1, 0], edges[2, 0]) * scale
+        along_v = wp.vec3d(edges[0, 1], edges[1, 1], edges[2, 1]) * scale
+        b_u = along_u - exact * (along_u[0] + along_u[1] + along_u[2])
+        b_v = along_v - exact * (along_v[0] + along_v[1] + along_v[2])
+        rgb = _textured(row, face, exact, b_u, b_v)
+    elif row[_COLORS] != wp.int64(0):
+        rgb = _vertex_color(row, corners, b)
+    ray = wp.vec3(float(dx / camera[0, 0]), float(dy / camera[1, 1]), 1.0)
+    normal = _normal_to_viewer(row, face, b, poses[item], ray)
+    channels = 3 + vertex_values.shape[1]
     for c in range(3):
-        color[item, c, v, u] = rgb[c]
-        attributes[item, c, v, u] = normal[c]
-    first = int(first_value[item])
-    for c in range(attributes.shape[1] - 3):
-        value = float(0.0)
-        for i in range(3):
-            value += float(b[i]) * vertex_values[first + corners[i], c]
-        attributes[item, c + 3, v, u] = value
+        color[(item * 3 + c) * plane + pixel] = rgb[c]
+        attributes[(item * channels + c) * plane + pixel] = normal[c]
+    if channels > 3:
+        first = int(first_value[item])
+        for c in range(3, channels):
+            value = float(0.0)
+            for i in range(3):
+                value += b[i] * vertex_values[first + corners[i], c - 3]
+            attributes[(item * channels + c) * plane + pixel] = value
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -437,21 +414,28 @@ class WarpRenderer:
         values, first_value = self._vertex_values(attributes, distinct, table, batch)
         poses = T_camera_object.detach().to(self.device, torch.float64).contiguous()
         K = camera.K.detach().to(self.device, torch.float64).contiguous()
-        shape = (batch, camera.height, camera.width)
-        keys = torch.full(shape, _FAR_KEY, dtype=torch.int64, device=self.device)
+        height, width = camera.height, camera.width
         buffers = RenderBuffers(
-            depth=torch.empty(shape, device=self.device),
-            color=torch.empty(batch, 3, *shape[1:], device=self.device),
-            attributes=torch.empty(batch, 3 + values.shape[1], *shape[1:], device=self.device),
-            face_ids=torch.empty(shape, dtype=torch.int32, device=self.device),
+            depth=torch.zeros(batch, height, width, device=self.device),
+            color=torch.zeros(batch, 3, height, width, device=self.device),
+            attributes=torch.zeros(batch, 3 + values.shape[1], height, width, device=self.device),
+            face_ids=torch.full((batch, height, width), -1, dtype=torch.int32, device=self.device),
         )
+        keys = torch.full((batch * height * width,), _FAR_KEY, dtype=torch.int64, device=self.device)
         face_count = max(len(mesh.faces) for mesh in distinct)
+        vertex_count = max(len(mesh.vertices) for mesh in distinct)
+        points = torch.empty(batch, vertex_count, 3, dtype=torch.float64, device=self.device)
         strips = 1
         if self.device.type == "cuda":
-            strips = min(max(_CUDA_THREADS // (batch * face_count), 1), camera.height)
-        self._launch(_see, (batch, face_count, strips), [table, poses, K, strips, keys])
+            strips = min(max(_CUDA_THREADS // (batch * face_count), 1), height)
+
+        views = [_shared(table, _Row), _shared(poses, wp.mat44d), _shared(K, wp.mat33d), _shared(points, wp.vec3d)]
         outputs = [buffers.depth, buffers.face_ids, buffers.color, buffers.attributes]
-        self._launch(_resolve, shape, [table, poses, K, keys, values, first_value, *outputs])
+        flat = [_shared(buffer.view(-1)) for buffer in outputs]
+        value_arrays = [_shared(values), _shared(first_value)]
+        self._launch(_place, (batch, vertex_count), views)
+        self._launch(_see, (batch, face_count, strips), [views[0], *views[2:], height, width, strips, _shared(keys)])
+        self._launch(_resolve, (batch, height * width), [*views, *value_arrays, _shared(keys), width, *flat])
         return buffers
 
     def _own(self, tensor: Tensor, dtype: torch.dtype) -> Tensor:
@@ -468,25 +452,28 @@ class WarpRenderer:
         return values, (counts.cumsum(0) - counts).expand(batch).contiguous()
 
     def _launch(self, kernel: Any, dim: tuple[int, ...], inputs: list[Any]) -> None:
-        """Queues a kernel on torch's current stream; the tensors' memory is shared."""
+        """Queues a kernel on torch's current stream."""
+        stream = None
         if self.device.type == "cuda":
             stream = wp.stream_from_torch(torch.cuda.current_stream(self.device))
-        else:
-            stream = None
-        inputs = [wp.from_torch(x, return_ctype=True) if isinstance(x, Tensor) else x for x in inputs]
         with nullcontext() if kernel in self._built else _build_lock:
             wp.launch(kernel, dim=dim, inputs=inputs, device=self._warp_device, stream=stream)
         self._built.add(kernel)
 
 
-def _mip_chain(texture: Tensor) -> tuple[Tensor, int]:
-    """All levels down to one texel, flat, and their number."""
+def _shared(tensor: Tensor, dtype: Any = None) -> Any:
+    """The tensor's memory as a kernel's argument; the last axes are the vector or matrix of ``dtype``."""
+    return wp.from_torch(tensor, dtype=dtype, return_ctype=True)
+
+
+def _mip_chain(texture: UInt8[Tensor, "Ht Wt 3"]) -> tuple[UInt8[Tensor, "N"], int]:
+    """All levels down to one texel, flat, one after the other, and their number."""
     level = texture.detach().permute(2, 0, 1)[None].float()
-    flat = [texture.reshape(-1)]
+    chain = [texture.reshape(-1)]
     while max(level.shape[2:]) > 1:
         level = functional.adaptive_avg_pool2d(level, [max(n // 2, 1) for n in level.shape[2:]])
-        flat.append(level[0].permute(1, 2, 0).round().to(torch.uint8).reshape(-1))
-    return torch.cat(flat), len(flat)
+        chain.append(level[0].permute(1, 2, 0).round().to(torch.uint8).reshape(-1))
+    return torch.cat(chain), len(chain)
 
 
 def _check_mesh(mesh: Mesh) -> None:
