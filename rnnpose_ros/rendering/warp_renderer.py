@@ -193,7 +193,7 @@ def _rgb(colors: wp.array(dtype=wp.uint8), index: int):
 @no_type_check
 def _bilinear(texture: wp.array(dtype=wp.uint8), height: int, width: int, level: int, uv: wp.vec2d):
     """One level of the chain, 0..255, repeated beyond its sides; texel centres at (i + 0.5) / n, v upwards."""
-    start = int(0)
+    start = wp.int32(0)  # a Warp variable: a plain 0 is a constant in a loop
     for _ in range(level):
         start += height * width
         height = wp.max(height >> 1, 1)
@@ -233,7 +233,7 @@ def _textured(row: _Row, face: int, b: wp.vec3d, b_u: wp.vec3d, b_v: wp.vec3d):
         uv_u += b_u[i] * corner
         uv_v += b_v[i] * corner
     texels = float(wp.abs(uv_u[0] * uv_v[1] - uv_u[1] * uv_v[0])) * float(height) * float(width)
-    level = float(0.0)
+    level = wp.float32(0.0)
     if texels > 1.0:
         level = wp.min(0.5 * wp.log2(texels), float(row[_MIP_LEVELS] - wp.int64(1)))
     fine = int(level)
@@ -325,7 +325,7 @@ def _resolve(
     if channels > 3:
         first = int(first_value[item])
         for c in range(3, channels):
-            value = float(0.0)
+            value = wp.float32(0.0)
             for i in range(3):
                 value += b[i] * vertex_values[first + corners[i], c - 3]
             attributes[(item * channels + c) * plane + pixel] = value
