@@ -31,11 +31,11 @@ class BackgroundPool:
         self._refresh()
         rng = self._rng
         picture = self._pictures[int(rng.integers(len(self._pictures)))]
-        scale = math.exp(rng.uniform(math.log(0.28), math.log(1.1))) * _SIDE / size
+        scale = math.exp(rng.uniform(math.log(0.25), math.log(0.85))) * _SIDE / size
         angle = rng.normal(0, 0.25)
         c, s = scale * math.cos(angle), scale * math.sin(angle)
         A = np.array([[c, -s, 0.0], [s, c, 0.0]])
-        A[:, 2] = rng.uniform(0, _SIDE, 2) - A[:, :2] @ np.array([size / 2, size / 2])
+        A[:, 2] = rng.uniform(0.25, 0.75, 2) * _SIDE - A[:, :2] @ np.array([size / 2, size / 2])
         if rng.random() < 0.5:
             A[0] = np.array([0.0, 0.0, _SIDE]) - A[0]
         flags, border = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, cv2.BORDER_REFLECT_101

@@ -21,10 +21,7 @@ def photographed(picture: Array, ranges: LookRanges, *, rng: np.random.Generator
     """
     height, width = picture.shape[:2]
     picture = _blurred(picture, rng)
-    gain = np.float32(math.exp(rng.normal(0, 0.18))) * np.ones(3, np.float32)
-    if rng.random() < 0.6:
-        gain = gain * (1 + rng.normal(0, 0.08, 3)).astype(np.float32)
-    picture = picture * gain
+    picture *= _exposure(picture, rng)
     if rng.random() < 0.3:
         picture *= _vignette(rng, height, width)
     if rng.random() < 0.6:
@@ -55,6 +52,16 @@ def _blurred(picture: Array, rng: np.random.Generator) -> Array:
     return picture
 
 
+def _exposure(picture: Array, rng: np.random.Generator) -> Array:
+    """Gain of each channel: mostly what an automatic exposure would choose, and a colour cast."""
+    gain = math.exp(rng.normal(0, 0.15))
+    if rng.random() < 0.7:
+        wanted = rng.uniform(0.28, 0.55)
+        gain *= min(max(wanted / (float(picture.mean()) + 1e-3), 0.6), 2.2)
+    cast = 1 + rng.normal(0, 0.08, 3) if rng.random() < 0.6 else np.ones(3)
+    return (gain * cast).astype(np.float32)
+
+
 def _vignette(rng: np.random.Generator, height: int, width: int) -> Array:
     v = (np.arange(height, dtype=np.float32) / height - rng.uniform(0.2, 0.8))[:, None]
     u = (np.arange(width, dtype=np.float32) / width - rng.uniform(0.2, 0.8))[None]
@@ -74,11 +81,13 @@ def _noisy(picture: Array, rng: np.random.Generator) -> Array:
 
 
 def _toned(picture: Array, rng: np.random.Generator) -> Array:
-    """Gamma, contrast and brightness."""
+    """Gamma, contrast about the middle tones, brightness with some stray light."""
     if rng.random() < 0.7:
         picture = cv2.pow(picture, math.exp(rng.normal(0, 0.25)))
-    contrast = rng.uniform(0.6, 1.35)
-    return (picture - 0.5) * np.float32(contrast) + np.float32(0.52 + rng.normal(0, 0.06))
+    middle = 0.5 * (0.5 + float(picture.mean()))
+    contrast = rng.uniform(0.6, 1.3)
+    brightness = middle + rng.normal(0, 0.05) + rng.uniform(0, 0.05)
+    return (picture - np.float32(middle)) * np.float32(contrast) + np.float32(brightness)
 
 
 def _colored(picture: Array, ranges: LookRanges, rng: np.random.Generator) -> Array:

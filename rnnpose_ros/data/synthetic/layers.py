@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
+_MIN_CUT_PX = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,6 +21,16 @@ class Layer:
     rgba: Array
     left: int
     top: int
+
+    @staticmethod
+    def of(rgba: Array) -> Layer:
+        """The smallest rectangle that holds all of a premultiplied picture."""
+        covered = rgba[..., 3] > 0
+        rows, columns = np.flatnonzero(covered.any(1)), np.flatnonzero(covered.any(0))
+        if not len(rows):
+            return Layer(rgba[:0, :0], 0, 0)
+        window = rgba[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        return Layer(window, int(columns[0]), int(rows[0]))
 
     def lay_over(self, picture: Array) -> None:
         """Covers an RGB picture, in place."""
@@ -63,14 +74,10 @@ class CutOuts:
     def __len__(self) -> int:
         return len(self._ring)
 
-    def add(self, rgba: Array) -> None:
-        """Keep the smallest rectangle that holds all of a premultiplied picture."""
-        covered = rgba[..., 3] > 0
-        rows, columns = np.flatnonzero(covered.any(1)), np.flatnonzero(covered.any(0))
-        if len(rows) < 8 or len(columns) < 8:
-            return
-        window = rgba[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        self._ring.append(np.clip(window * 255, 0, 255).astype(np.uint8))
+    def add(self, layer: Layer) -> None:
+        """Keep a piece of picture, unless it is tiny."""
+        if min(layer.rgba.shape[:2]) >= _MIN_CUT_PX:
+            self._ring.append(np.clip(layer.rgba * 255, 0, 255).astype(np.uint8))
 
     def draw(self, rng: np.random.Generator, size: int, *, centre: NDArray, extent: float, last: bool = False) -> Layer:
         """A random one (or the last one), turned at random, around a pixel of a square picture."""

@@ -63,21 +63,23 @@ def random_object(rng: np.random.Generator, ranges: ObjectRanges, *, label: str)
     )
     if not plain and rng.random() < ranges.vertex_color_share:
         thing = _colored_at_vertices(thing)
+    bare = rng.random() < ranges.bare_model_share
+    symmetries = _symmetries(solid) if plain or bare else np.eye(4)[None]
     model = ObjectModel(
         label=label,
-        mesh=_model_mesh(rng, ranges, thing, plain=plain),
+        mesh=_model_mesh(rng, ranges, thing, bare=bare),
         diameter=diameter(vertices),
-        symmetries=torch.from_numpy(T @ (_symmetries(solid) if plain else np.eye(4)[None]) @ np.linalg.inv(T)),
+        symmetries=torch.from_numpy(T @ symmetries @ np.linalg.inv(T)),
         centre=torch.from_numpy(0.5 * (vertices.min(0) + vertices.max(0))).float(),
     )
     return model, thing
 
 
-def _model_mesh(rng: np.random.Generator, ranges: ObjectRanges, thing: Mesh, *, plain: bool) -> Mesh:
+def _model_mesh(rng: np.random.Generator, ranges: ObjectRanges, thing: Mesh, *, bare: bool) -> Mesh:
     """What a CAD program or a scanner made of the thing: often the same, sometimes bare or duller."""
-    if rng.random() < ranges.bare_model_share:
+    if bare:
         return replace(thing, texture=None, corner_uvs=None, vertex_colors=None)
-    if plain or thing.texture is None or rng.random() >= ranges.worn_model_share:
+    if thing.texture is None or rng.random() >= ranges.worn_model_share:
         return thing
     return replace(thing, texture=torch.from_numpy(worn_copy(rng, thing.texture.numpy())))
 

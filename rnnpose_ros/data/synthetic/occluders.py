@@ -37,7 +37,7 @@ def patch(rng: np.random.Generator, size: int, *, centre: NDArray, radius: float
     if rng.random() < 0.4:
         mask = cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.6, 2.5))
     alpha = mask[..., None].astype(np.float32) * np.float32(1 / 255)
-    return Layer(np.concatenate([texture * alpha, alpha], -1), 0, 0)
+    return Layer.of(np.concatenate([texture * alpha, alpha], -1))
 
 
 def hand(rng: np.random.Generator, size: int, *, tip: NDArray) -> Layer:
@@ -60,4 +60,4 @@ def hand(rng: np.random.Generator, size: int, *, tip: NDArray) -> Layer:
     relief = cv2.blur(relief, (width // 4 * 2 + 1,) * 2)
     alpha = mask[..., None].astype(np.float32) * np.float32(1 / 255)
     shade = np.float32(0.5) + relief[..., None] * np.float32(0.5 / 255)
-    return Layer(np.concatenate([tone * shade * alpha, alpha], -1), 0, 0)
+    return Layer.of(np.concatenate([tone * shade * alpha, alpha], -1))

@@ -57,9 +57,9 @@ class Photographer:
                 make the picture coarser.
         """
         size = mask.shape[0]
-        front = self._lit(view, size, surface)
+        front = Layer.of(self._lit(view, size, surface))
         picture = self._surroundings(front, size)
-        Layer(front, 0, 0).lay_over(picture)
+        front.lay_over(picture)
         hidden = self._occlude(picture, mask)
         if self._rng.random() < 0.3:
             shade = noise_field(self._rng, 32, octaves=1)[..., 0] * np.float32(self._rng.uniform(0.1, 0.4))
@@ -106,7 +106,7 @@ class Photographer:
         field = cv2.resize(noise_field(rng, 40, octaves=2)[..., 0], (size, size))
         return np.clip(0.5 + np.float32(rng.uniform(0.7, 4.0)) * field, np.float32(rng.uniform(0.0, 0.5)), 1)
 
-    def _surroundings(self, front: Array, size: int) -> Array:
+    def _surroundings(self, front: Layer, size: int) -> Array:
         """The picture behind the object, with its shadow; takes the object into the cut-outs."""
         rng = self._rng
         picture = self._backgrounds.draw(size)
@@ -120,14 +120,15 @@ class Photographer:
             extent = rng.uniform(0.5, 0.9) * size
             self._cutouts.draw(rng, size, centre=centre, extent=extent, last=True).lay_over(picture)
         if rng.random() < 0.6:
-            self._cast_shadow(picture, front[..., 3])
+            self._cast_shadow(picture, front)
         return picture
 
-    def _cast_shadow(self, picture: Array, alpha: Array) -> None:
+    def _cast_shadow(self, picture: Array, front: Layer) -> None:
         """Darkens what is behind the object by its soft shadow, in place."""
         rng, size = self._rng, picture.shape[0]
         coarse = size // 4
         offset = (rng.normal(0, 0.06) * coarse, rng.uniform(-0.02, 0.12) * coarse)
+        alpha = front.covers((size, size)).astype(np.float32)
         small = cv2.resize(alpha, (coarse, coarse), interpolation=cv2.INTER_AREA)
         small = cv2.warpAffine(small, np.array([[1, 0, offset[0]], [0, 1, offset[1]]]), (coarse, coarse))
         reach = int(rng.uniform(0.03, 0.12) * coarse) * 2 + 1

@@ -12,16 +12,16 @@ class ObjectRanges:
     """The pool of objects."""
 
     pool_size: int = param(200, doc="Objects kept ready.", bounds=(1, 100000))
-    samples_per_object: int = param(14, doc="Samples after which one object is replaced.", bounds=(1, 1000000))
+    samples_per_object: int = param(16, doc="Samples after which one object is replaced.", bounds=(1, 1000000))
     diameter_m: tuple[float, ...] = param((0.05, 0.4), doc="Range of diameters.", unit="m", bounds=(0.005, 3.0))
     plain_share: float = param(0.2, doc="Share of objects without any texture.", bounds=(0.0, 1.0))
     metallic_share: float = param(0.08, doc="Share of metallic objects.", bounds=(0.0, 1.0))
-    faint_share: float = param(0.15, doc="Share of objects with little on them.", bounds=(0.0, 1.0))
+    faint_share: float = param(0.1, doc="Share of objects with little on them.", bounds=(0.0, 1.0))
     bare_model_share: float = param(
         0.05, doc="Share of objects whose model has no colours while the thing itself has.", bounds=(0.0, 1.0)
     )
     worn_model_share: float = param(
-        0.3, doc="Share of textured objects whose model shows a duller, blurred copy.", bounds=(0.0, 1.0)
+        0.3, doc="Share of objects whose model shows a duller, blurred copy of the thing.", bounds=(0.0, 1.0)
     )
     vertex_color_share: float = param(0.08, doc="Share of objects coloured at the vertices.", bounds=(0.0, 1.0))
     one_tile_share: float = param(
@@ -71,7 +71,7 @@ class LookRanges:
     occluder_share: float = param(0.5, doc="Share of photographs with something before the object.", bounds=(0.0, 1.0))
     min_visible: float = param(0.25, doc="Least share of the object that occluders leave.", bounds=(0.0, 1.0))
     supersample_share: float = param(
-        0.6, doc="Share rendered at twice the size, of photographs finer than their crop.", bounds=(0.0, 1.0)
+        0.4, doc="Share rendered at twice the size, of photographs finer than their crop.", bounds=(0.0, 1.0)
     )
     grey_share: float = param(0.15, doc="Share of greyscale photographs.", bounds=(0.0, 1.0))
     pale_share: float = param(0.15, doc="Share of nearly grey photographs.", bounds=(0.0, 1.0))

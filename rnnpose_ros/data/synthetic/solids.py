@@ -21,6 +21,10 @@ def random_solid(rng: np.random.Generator) -> Shape:
         solid = tool(rng)
     else:
         solid = assembly(rng)
+    if rng.random() < 0.12:
+        squeeze = np.ones(3)
+        squeeze[rng.integers(3)] = rng.uniform(0.12, 0.5)
+        solid = shapes.scaled(solid, squeeze)
     if rng.random() < 0.3:
         solid = shapes.warped(_unit(solid), shapes.random_warp(rng))
     return solid
@@ -144,19 +148,24 @@ def bar(rng: np.random.Generator) -> Shape:
 def mug(rng: np.random.Generator) -> Shape:
     """A vessel or can with a handle."""
     body = _unit(lathe(rng) if rng.random() < 0.6 else can(rng))
-    reach = np.abs(body.vertices[:, 0]).max()
-    t = np.linspace(-0.5, 0.5, 14) * rng.uniform(2.4, 3.1)
-    grip = rng.uniform(0.25, 0.6)
-    curve = np.stack([0.85 * reach + 1.2 * grip * np.cos(t), 0 * t, grip * np.sin(t) * rng.uniform(1, 1.6)], 1)
-    handle = shapes.tube(curve, np.full(len(t), rng.uniform(0.04, 0.12)), sides=10)
+    t = np.linspace(-1, 1, 14)
+    tall, far = rng.uniform(0.2, 0.5), rng.uniform(0.15, 0.5)
+    inner = np.interp(t, [-1, 1], [_radius_at(body, -tall), _radius_at(body, tall)])
+    curve = np.stack([inner + far * np.sqrt(1 - t * t), 0 * t, tall * np.sin(0.5 * math.pi * t)], 1)
+    handle = shapes.tube(curve, np.full(len(t), rng.uniform(0.04, 0.1)), sides=10)
     return shapes.union([body, handle])
+
+
+def _radius_at(body: Shape, z: float) -> float:
+    """How far a turned body reaches near a height, along x."""
+    profile = body.vertices[np.abs(body.vertices[:, 1]) < 1e-6]
+    near = np.abs(profile[:, 2] - z) <= np.abs(profile[:, 2] - z).min() + 0.1
+    return float(profile[near, 0].max())
 
 
 def tool(rng: np.random.Generator) -> Shape:
     """A handle with a head: hammer, screwdriver, brush, clamp, drill."""
     handle = shapes.scaled(_unit(can(rng) if rng.random() < 0.5 else box(rng)), np.array([0.18, 0.12, 1.0]))
-    if rng.random() < 0.4:
-        handle = shapes.warped(handle, shapes.random_warp(rng, strength=0.5))
     head = _unit(_single(rng))
     head = shapes.scaled(head, rng.uniform(0.08, 0.5, 3))
     rotation = random_rotation(rng) if rng.random() < 0.4 else np.eye(3)

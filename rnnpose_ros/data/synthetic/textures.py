@@ -59,7 +59,7 @@ def texture_tile(rng: np.random.Generator, size: int, *, palette: Palette, most_
     if draw < 0.25 and most_shapes > 10:
         draw_label(picture, rng, palette)
     elif draw < 0.88:
-        for _ in range(int((most_shapes + 1) * rng.random() ** 2)):
+        for _ in range(int((most_shapes + 1) * rng.random() ** 1.6)):
             draw_shape(picture, rng, palette)
     if rng.random() < 0.12:
         picture = _few_colors(picture, rng)

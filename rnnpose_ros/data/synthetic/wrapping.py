@@ -65,6 +65,8 @@ def _layout(rng: np.random.Generator, vertices: Array, faces: NDArray, wrap_uvs:
     first, second = np.array([1, 2, 0])[axis], np.array([2, 0, 1])[axis]
     across = np.take_along_axis(p - low, np.repeat(first[:, None, None], 3, 1), 2)[..., 0]
     along = np.take_along_axis(p - low, np.repeat(second[:, None, None], 3, 1), 2)[..., 0]
+    outer = np.take_along_axis(outward, axis[:, None], 1)[:, 0] > 0
+    across = np.where(outer[:, None], across, extent[first][:, None] - across)
     if rng.random() < 0.7:
         span_u = span_v = np.maximum(extent[first], extent[second])
     else:
@@ -72,8 +74,7 @@ def _layout(rng: np.random.Generator, vertices: Array, faces: NDArray, wrap_uvs:
     local = np.stack([across / span_u[:, None], along / span_v[:, None]], -1)
     if kind == "parts":
         return part_ids, local
-    sign = np.take_along_axis(outward, axis[:, None], 1)[:, 0] > 0
-    return axis * 2 + sign, local
+    return axis * 2 + outer, local
 
 
 def _bake_light(rng: np.random.Generator, atlas: Picture) -> Picture:
