@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import pickle
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -185,6 +186,8 @@ class Trainer:
     def _log(self, share: float) -> None:
         """One line for people, one JSON line for plots: means since the last line."""
         recent = self.progress.history[-50:]
+        if not recent:
+            return
         mean = {k: sum(h[k] for h in recent) / len(recent) for k in recent[0]}
         p = self.progress
         line = {"step": p.step, "minutes": round(p.seconds / 60, 2), "samples": p.samples, **mean, "share": share}
@@ -221,8 +224,8 @@ class Trainer:
                 continue
             try:
                 state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
-            except (RuntimeError, EOFError, OSError, ValueError) as error:
-                _LOGGER.warning("%s cannot be read (%s); trying the one before", path, error)
+            except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
+                _LOGGER.warning("%s cannot be read (%s); trying the one before", path, str(error).split("\n")[0])
                 continue
             self.network.load_state_dict(state["network"])
             self.average.network.load_state_dict(state["average"])
