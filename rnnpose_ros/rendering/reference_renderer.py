@@ -50,7 +50,7 @@ class ReferenceRenderer:
         T_camera_object: Float[Tensor, "B 4 4"],
         camera: CameraIntrinsics,
         *,
-        attributes: Sequence[Float[Tensor, "V C"]] | None = None,
+        attributes: Sequence[Float[Tensor, "_ C"]] | None = None,
     ) -> RenderBuffers:
         """One view per pose; see :class:`rnnpose_ros.rendering.renderer.Renderer`."""
         views = []
@@ -148,12 +148,16 @@ def _texture_color(
     level_image = texture.permute(2, 0, 1)[None].double()
     chain = [level_image]
     while max(level_image.shape[2:]) > 1:
-        level_image = functional.adaptive_avg_pool2d(level_image, [max(n // 2, 1) for n in level_image.shape[2:]])
+        level_image = functional.adaptive_avg_pool2d(level_image, _half(level_image))
         chain.append(level_image)
     level = (0.5 * torch.log2(texels_per_pixel)).clamp(0.0, len(chain) - 1.0)
     weights = (1.0 - (level[:, None] - torch.arange(len(chain))).abs()).clamp_min(0.0)
     colors = torch.stack([_bilinear(image[0], uv) for image in chain], 1)
     return (weights[..., None] * colors).sum(1) / 255.0
+
+
+def _half(image: Float[Tensor, "1 3 Ht Wt"]) -> tuple[int, int]:
+    return max(image.shape[2] // 2, 1), max(image.shape[3] // 2, 1)
 
 
 def _bilinear(image: Float[Tensor, "3 Ht Wt"], uv: Float[Tensor, "P 2"]) -> Float[Tensor, "P 3"]:

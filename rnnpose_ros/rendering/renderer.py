@@ -33,7 +33,7 @@ class Renderer(Protocol):
         T_camera_object: Float[Tensor, "B 4 4"],
         camera: CameraIntrinsics,
         *,
-        attributes: Sequence[Float[Tensor, "V C"]] | None = None,
+        attributes: Sequence[Float[Tensor, "_ C"]] | None = None,
     ) -> RenderBuffers:
         """One view per pose.
 

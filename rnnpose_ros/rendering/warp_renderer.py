@@ -12,6 +12,8 @@ edge get exactly opposite ``w``, so no pixel is lost or drawn twice there.
 
 from __future__ import annotations
 
+import os
+import tempfile
 import threading
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -356,8 +358,8 @@ class WarpRenderer:
             BackendUnavailableError: CUDA is asked for, and torch or Warp has none.
         """
         self.device = torch.device(device)
-        wp.config.log_level = wp.LOG_ERROR
-        wp.init()
+        with _build_lock:
+            _start_warp()
         if self.device.type == "cuda" and not (torch.cuda.is_available() and wp.is_cuda_available()):
             raise BackendUnavailableError(
                 f"the renderer was asked for {self.device}, but there is no CUDA device for torch and Warp; "
@@ -397,7 +399,7 @@ class WarpRenderer:
         T_camera_object: Float[Tensor, "B 4 4"],
         camera: CameraIntrinsics,
         *,
-        attributes: Sequence[Float[Tensor, "V C"]] | None = None,
+        attributes: Sequence[Float[Tensor, "_ C"]] | None = None,
     ) -> RenderBuffers:
         """One view per pose; see :class:`rnnpose_ros.rendering.renderer.Renderer`.
 
@@ -461,6 +463,27 @@ class WarpRenderer:
         self._built.add(kernel)
 
 
+def _start_warp() -> None:
+    """Starts Warp without its greeting.
+
+    Its library writes to standard error that there is no CUDA driver, whatever the log level; on a machine
+    without one that is no news, so that line alone is left out.
+    """
+    wp.config.log_level = wp.LOG_ERROR
+    with tempfile.TemporaryFile() as caught:
+        standard_error = os.dup(2)
+        os.dup2(caught.fileno(), 2)
+        try:
+            wp.init()
+        finally:
+            os.dup2(standard_error, 2)
+            os.close(standard_error)
+            caught.seek(0)
+            for line in caught:
+                if b"Could not find or load the NVIDIA CUDA driver" not in line:
+                    os.write(2, line)
+
+
 def _shared(tensor: Tensor, dtype: Any = None) -> Any:
     """The tensor's memory as a kernel's argument; the last axes are the vector or matrix of ``dtype``."""
     return wp.from_torch(tensor, dtype=dtype, return_ctype=True)
@@ -471,7 +494,8 @@ def _mip_chain(texture: UInt8[Tensor, "Ht Wt 3"]) -> tuple[UInt8[Tensor, "N"], i
     level = texture.detach().permute(2, 0, 1)[None].float()
     chain = [texture.reshape(-1)]
     while max(level.shape[2:]) > 1:
-        level = functional.adaptive_avg_pool2d(level, [max(n // 2, 1) for n in level.shape[2:]])
+        height, width = level.shape[2:]
+        level = functional.adaptive_avg_pool2d(level, (max(height // 2, 1), max(width // 2, 1)))
         chain.append(level[0].permute(1, 2, 0).round().to(torch.uint8).reshape(-1))
     return torch.cat(chain), len(chain)
 

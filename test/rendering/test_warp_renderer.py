@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -152,6 +154,16 @@ def test_faces_beyond_the_vertices_are_refused(warp_renderer, make_quad):
 def test_cuda_without_a_device_is_refused_with_the_remedy():
     with pytest.raises(BackendUnavailableError, match="--device cpu"):
         WarpRenderer("cuda")
+
+
+def test_constructing_says_nothing_and_importing_starts_nothing():
+    script = (
+        "import warp, rnnpose_ros.rendering.warp_renderer as module\n"
+        "assert warp._src.context.runtime is None\n"
+        "module.WarpRenderer()\n"
+    )
+    finished = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (finished.returncode, finished.stdout, finished.stderr) == (0, "", "")
 
 
 @pytest.mark.gpu
