@@ -1,0 +1,35 @@
+# All there is to do with this checkout. `make` alone lists it; `make setup CUDA=1` asks for torch with CUDA.
+SHELL := /bin/bash
+PYTHON := $(or $(RNNPOSE_PYTHON),python3)
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench train clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup:  ## make .venv with everything in it (CUDA=1: torch with CUDA; CUDA=0: back to the CPU build)
+	@command -v $(PYTHON) >/dev/null || { echo "setup: $(PYTHON) is not there: sudo apt install python3 python3-venv python3-dev" >&2; exit 2; }
+	@$(PYTHON) -m rnnpose_ros.bootstrap $(if $(filter 1,$(CUDA)),--cuda,$(if $(filter 0,$(CUDA)),--cpu))
+
+demo: setup  ## set up, then refine a moving object's pose over real ROS 2 (report in demo_out/)
+	@$(BIN)/rnnpose demo
+
+test: setup  ## set up, then run the tests (PYTEST_ARGS="--slow -k solver")
+	@$(BIN)/python -m pytest --jaxtyping-packages=rnnpose_ros,beartype.beartype $(PYTEST_ARGS)
+
+check: setup  ## style, types and floors
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q test/test_floors.py
+
+bench: setup  ## time one refinement, stage by stage
+	@$(BIN)/rnnpose bench
+
+train: setup  ## train the small network on synthetic scenes (see rnnpose train --help)
+	@$(BIN)/rnnpose train
+
+clean:  ## remove .venv and everything that was built
+	rm -rf .venv build install log demo_out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
