@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rnnpose_ros.bootstrap import message_packages
 from rnnpose_ros.bootstrap.machine import check_disk
-from rnnpose_ros.bootstrap.requirements import Requirements, pinned_version
+from rnnpose_ros.bootstrap.requirements import Requirements, package_name, pinned_version
 from rnnpose_ros.bootstrap.sourced_ros import SourcedRos
 from rnnpose_ros.bootstrap.steps import Step
 
@@ -66,8 +66,8 @@ class Plan:
     def phases(self) -> list[list[Step]]:
         """Groups of steps; those of one group run side by side."""
         if self.ros is not None:
-            return [[self._torch()], [self._libraries()], [self._package()]]
-        return [[self._ros_wheels()], [self._torch(), self._messages()], [self._libraries()], [self._package()]]
+            return [[self._libraries()], [self._package()]]
+        return [[self._ros_wheels()], [self._libraries(), self._messages()], [self._package()]]
 
     def install_startup_file(self) -> None:
         """Puts ``venv_startup`` where every Python of the environment runs it; only the wheels need it."""
@@ -89,10 +89,14 @@ class Plan:
         inputs = (*message_packages.source_digest_inputs(), *self.requirements.extras["messages"])
         return Step("message packages", command, inputs=inputs, environ=environ)
 
-    def _torch(self) -> Step:
-        version = pinned_version(self.requirements.runtime, "torch")
+    def _libraries(self) -> Step:
+        """torch and everything else that has no ROS in it, in one go of pip."""
+        numpy_major = self.ros.numpy_major if self.ros else 2
+        pins = (*self.requirements.runtime_for(numpy_major), *self.requirements.extras["dev"])
+        version = pinned_version(pins, "torch")
+        others = [pin for pin in pins if package_name(pin) != "torch"]
         # Three equals signs: the release itself, not a build of it with a label such as +cpu.
-        default_build = self._pip("torch", f"torch==={version}")
+        default_build = self._pip("torch and libraries", f"torch==={version}", *others)
         if self.cuda:
             return default_build
 
@@ -108,12 +112,8 @@ class Plan:
             check_disk(self.root, DISK_GIB_CUDA)
             return default_build.command
 
-        step = self._pip("torch", f"torch=={version}+cpu")
-        return replace(step, fallback=without_cpu_build)
-
-    def _libraries(self) -> Step:
-        numpy_major = self.ros.numpy_major if self.ros else 2
-        return self._pip("libraries", *self.requirements.runtime_for(numpy_major), *self.requirements.extras["dev"])
+        cpu_build = self._pip("torch and libraries", f"torch=={version}+cpu", *others)
+        return replace(cpu_build, fallback=without_cpu_build)
 
     def _package(self) -> Step:
         command = self._pip_command("--no-deps", "--no-build-isolation", "--editable", str(self.root))
