@@ -21,6 +21,13 @@ def version_of(python: str) -> tuple:
     return (int(major), int(minor))
 
 
+def base_of(python: str) -> str:
+    """Returns the interpreter itself where ``python`` belongs to a virtual environment or is a shim, else ``python``."""
+    command = [python, "-c", "import sys; print(getattr(sys, '_base_executable', sys.executable))"]
+    answer = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
+    return answer.stdout.decode().strip() or python
+
+
 def find_python(environ: dict) -> str:
     """Returns the path of the Python to use: RNNPOSE_PYTHON, else python3 if it fits, else the newest that fits.
 

@@ -14,6 +14,9 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+# Names the folder that holds python3.N/Python.h where that is not the usual one.
+HEADERS_VARIABLE = "RNNPOSE_PYTHON_HEADERS"
+
 MESSAGES_DIR = Path(__file__).with_name("messages")
 
 RELEASED_TYPE_HASHES = {
@@ -64,12 +67,12 @@ def main(argv: list[str] | None = None) -> int:
     """Builds every package and compares the type hashes; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build-dir", type=Path, required=True)
-    parser.add_argument("--headers", type=Path, help="folder that holds python3.N/Python.h, if not the usual one")
     arguments = parser.parse_args(argv)
     prefix = Path(sys.prefix)
+    headers = Path(os.environ[HEADERS_VARIABLE]) if HEADERS_VARIABLE in os.environ else None
 
     def build_one(package: str) -> None:
-        build(package, prefix, arguments.build_dir / package, arguments.headers)
+        build(package, prefix, arguments.build_dir / package, headers)
 
     with ThreadPoolExecutor(max_workers=2) as pool:
         list(pool.map(build_one, package_names()))

@@ -84,8 +84,9 @@ class Plan:
     def _messages(self) -> Step:
         command = [self._venv_python, "-m", "rnnpose_ros.bootstrap.message_packages"]
         command += ["--build-dir", str(self.venv / "build")]
-        command += ["--headers", str(self.headers)] if self.headers else []
         environ = {**self._clean_environ(), "PYTHONPATH": str(self.root)}
+        if self.headers is not None:
+            environ[message_packages.HEADERS_VARIABLE] = str(self.headers)
         inputs = (*message_packages.source_digest_inputs(), *self.requirements.extras["messages"])
         return Step("message packages", command, inputs=inputs, environ=environ)
 
