@@ -17,7 +17,7 @@ demo: setup  ## set up, then refine a moving object's pose over real ROS 2 (repo
 	@$(BIN)/rnnpose demo
 
 test: setup  ## set up, then run the tests (PYTEST_ARGS="--slow -k solver")
-	@$(BIN)/python -m pytest --jaxtyping-packages=rnnpose_ros,beartype.beartype $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: setup  ## style, types and floors
 	$(BIN)/ruff check .

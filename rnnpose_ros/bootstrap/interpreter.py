@@ -22,7 +22,7 @@ def version_of(python: str) -> tuple:
 
 
 def base_of(python: str) -> str:
-    """Returns the interpreter itself where ``python`` belongs to a virtual environment or is a shim, else ``python``."""
+    """Returns the interpreter behind ``python``, which may belong to a virtual environment or be a shim."""
     command = [python, "-c", "import sys; print(getattr(sys, '_base_executable', sys.executable))"]
     answer = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
     return answer.stdout.decode().strip() or python

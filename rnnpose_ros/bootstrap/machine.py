@@ -13,12 +13,12 @@ from rnnpose_ros.bootstrap.problems import MachineError
 GIB = 1024**3
 
 
-def check_disk(folder: Path, needed_gib: float) -> None:
+def check_disk(folder: Path, needed_gib: int) -> None:
     """Raises MachineError where the disk of a folder has less than so many GiB free."""
     free_gib = shutil.disk_usage(folder).free / GIB
     if free_gib < needed_gib:
         raise MachineError(
-            f"{needed_gib:.0f} GB of free disk space are needed, {folder} has {free_gib:.1f} GB: free some space, or "
+            f"{needed_gib} GB of free disk space are needed, {folder} has {free_gib:.1f} GB: free some space, or "
             "clone onto another disk"
         )
 

@@ -10,11 +10,11 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from rnnpose_ros.bootstrap.problems import SetupError
 
-_QUIET_S = 2.0  # a step shorter than this says nothing
 _POLL_S = 0.1
 
 # What a log says, and what to do about it.
@@ -64,10 +64,17 @@ class Step:
 class StepRunner:
     """Runs steps side by side; the stamps and logs lie in one folder inside the virtual environment."""
 
-    def __init__(self, state_dir: Path, *, say: Callable[[str], None] = print) -> None:
-        """Remembers the folder of stamps and logs; nothing is written until a step runs."""
+    def __init__(self, state_dir: Path, *, say: Callable[[str], None] | None = None, quiet_s: float = 2.0) -> None:
+        """Remembers the folder of stamps and logs; nothing is written until a step runs.
+
+        Args:
+            state_dir: the folder.
+            say: takes the lines for the user; by default they are printed at once.
+            quiet_s: a step shorter than this says nothing.
+        """
         self._state_dir = state_dir
-        self._say = say
+        self._say = say or partial(print, flush=True)
+        self._quiet_s = quiet_s
 
     def is_done(self, step: Step) -> bool:
         """Whether the step once ended well with the same inputs and its product is still there."""
@@ -97,7 +104,7 @@ class StepRunner:
 
     def _watch(self, running: list[_Running]) -> None:
         """Waits for all, says how they get on, stamps those that end well."""
-        next_word_s = _QUIET_S
+        next_word_s = self._quiet_s
         began_s = time.monotonic()
         pause_s = 1.0 if sys.stdout.isatty() else 10.0
         open_tasks = list(running)
@@ -114,7 +121,7 @@ class StepRunner:
     def _finish(self, task: _Running) -> bool:
         """Stamps a task that ended well; starts its fallback and returns False, or raises, if it did not."""
         if task.process.returncode == 0:
-            if task.elapsed_s > _QUIET_S:
+            if task.elapsed_s > self._quiet_s:
                 self._say(f"setup: {task.step.name} done in {task.elapsed_s:.0f} s")
             stamp = self._state_dir / f"{task.step.key}.done"
             stamp.write_text(task.step.fingerprint)

@@ -1,0 +1,60 @@
+"""What every test has: seeds, the data lent to us, a ROS domain of its own."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+SEED = 20221
+
+# Domain ids up to 101 keep the ports of Linux's own range free; the low ones are what people use by hand.
+_FIRST_DOMAIN, _DOMAINS = 40, 60
+_domain_count = itertools.count()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds --slow."""
+    parser.addoption("--slow", action="store_true", help="run the tests marked slow as well")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out the slow tests unless they are asked for, and the GPU tests where there is no GPU."""
+    slow = pytest.mark.skip(reason="slow; run with --slow")
+    gpu = pytest.mark.skip(reason="torch finds no CUDA device")
+    for item in items:
+        if "slow" in item.keywords and not config.getoption("--slow"):
+            item.add_marker(slow)
+        if "gpu" in item.keywords and not torch.cuda.is_available():
+            item.add_marker(gpu)
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """The same random numbers for each test, whichever ran before."""
+    random.seed(SEED)
+    np.random.seed(SEED)
+    torch.manual_seed(SEED)
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """The folder of measured data and golden figures; RNNPOSE_SHARED names it, else it lies beside the checkout."""
+    folder = Path(os.environ.get("RNNPOSE_SHARED", ROOT.parent / "shared"))
+    if not folder.is_dir():
+        pytest.skip(f"no shared data: {folder} is not there (RNNPOSE_SHARED names another folder)")
+    return folder
+
+
+@pytest.fixture
+def ros_domain_id(monkeypatch: pytest.MonkeyPatch) -> int:
+    """A ROS_DOMAIN_ID that no other test of this run has, set in the environment for nodes and child processes."""
+    number = _FIRST_DOMAIN + (os.getpid() + next(_domain_count)) % _DOMAINS
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(number))
+    return number
