@@ -9,7 +9,7 @@ pose and camera: with corners ``p_i`` in the camera frame and the ray ``d = K^-1
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -18,6 +18,7 @@ from torch import Tensor
 from rnnpose_ros.types import CameraIntrinsics, Mesh, RenderBuffers
 
 
+@runtime_checkable
 class Renderer(Protocol):
     """Draws meshes at poses. Constructing allocates nothing per mesh; ``upload`` does."""
 

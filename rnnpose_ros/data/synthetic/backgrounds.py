@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnpose_ros.data.synthetic.layers import CutOuts
+from rnnpose_ros.data.synthetic.layers import CutOuts, shaded
 from rnnpose_ros.data.synthetic.randomization import LookRanges
 from rnnpose_ros.data.synthetic.textures import Palette, Picture, draw_shape, noise_field, texture_tile, wood
 
-Array = NDArray[np.float32]
+Array = NDArray[Any]
+"""float32."""
 _SIDE = 320
 
 
@@ -65,17 +67,15 @@ def random_room(rng: np.random.Generator, cutouts: CutOuts) -> Picture:
         picture = texture_tile(rng, _SIDE, palette=palette)
     for _ in range(int(rng.integers(0, 8)) if rng.random() < 0.6 else 0):
         draw_shape(picture, rng, palette)
-    room = picture.astype(np.float32)
+    room: Array = picture.astype(np.float32) * np.float32(1 / 255)
     for _ in range(int(rng.integers(0, 7)) if len(cutouts) else 0):
         layer = cutouts.draw(rng, _SIDE, centre=rng.uniform(0, _SIDE, 2), extent=rng.uniform(0.1, 0.6) * _SIDE)
-        room *= np.float32(1 / 255)
         layer.lay_over(room)
-        room *= 255
     light = noise_field(rng, 32, octaves=1)[..., 0]
-    room *= cv2.resize(1 + np.float32(rng.uniform(0.05, 0.4)) * light, (_SIDE, _SIDE))[..., None]
+    room = shaded(room, cv2.resize(1 + np.float32(rng.uniform(0.05, 0.4)) * light, (_SIDE, _SIDE)))
     if rng.random() < 0.3:
         room = cv2.GaussianBlur(room, (0, 0), rng.uniform(0.5, 3.0))
-    return np.clip(room, 0, 255).astype(np.uint8)
+    return np.clip(room * 255, 0, 255).astype(np.uint8)
 
 
 def _surface(rng: np.random.Generator, size: int) -> Picture:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnpose_ros.data.synthetic.layers import shaded
 from rnnpose_ros.data.synthetic.randomization import LookRanges
 
-Array = NDArray[np.float32]
+Array = NDArray[Any]
+"""float32."""
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -21,20 +24,18 @@ def photographed(picture: Array, ranges: LookRanges, *, rng: np.random.Generator
     """
     height, width = picture.shape[:2]
     picture = _blurred(picture, rng)
-    picture *= _exposure(picture, rng)
+    picture = cv2.multiply(picture, np.array([*_exposure(picture, rng), 0.0]))
     if rng.random() < 0.3:
-        picture *= _vignette(rng, height, width)
+        picture = shaded(picture, _vignette(rng, height, width))
     if rng.random() < 0.6:
         picture = _noisy(picture, rng)
     np.clip(picture, 0, 1, out=picture)
     picture = _toned(picture, rng)
     picture = _colored(picture, ranges, rng)
     finished = np.clip(picture * 255 + 0.5, 0, 255).astype(np.uint8)
-    if rng.random() < ranges.jpeg_share:
-        quality = int(rng.integers(ranges.jpeg_quality[0], ranges.jpeg_quality[1] + 1))
-        packed = cv2.imencode(".jpg", finished, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-        finished = cv2.imdecode(packed, cv2.IMREAD_COLOR)
-    return finished
+    if rng.random() >= ranges.jpeg_share:
+        return finished
+    return _compressed(finished, quality=int(rng.integers(ranges.jpeg_quality[0], ranges.jpeg_quality[1] + 1)))
 
 
 def _blurred(picture: Array, rng: np.random.Generator) -> Array:
@@ -52,20 +53,20 @@ def _blurred(picture: Array, rng: np.random.Generator) -> Array:
     return picture
 
 
-def _exposure(picture: Array, rng: np.random.Generator) -> Array:
+def _exposure(picture: Array, rng: np.random.Generator) -> list[float]:
     """Gain of each channel: mostly what an automatic exposure would choose, and a colour cast."""
     gain = math.exp(rng.normal(0, 0.15))
     if rng.random() < 0.7:
         wanted = rng.uniform(0.28, 0.55)
         gain *= min(max(wanted / (float(picture.mean()) + 1e-3), 0.6), 2.2)
     cast = 1 + rng.normal(0, 0.08, 3) if rng.random() < 0.6 else np.ones(3)
-    return (gain * cast).astype(np.float32)
+    return [float(g) for g in gain * cast]
 
 
 def _vignette(rng: np.random.Generator, height: int, width: int) -> Array:
     v = (np.arange(height, dtype=np.float32) / height - rng.uniform(0.2, 0.8))[:, None]
     u = (np.arange(width, dtype=np.float32) / width - rng.uniform(0.2, 0.8))[None]
-    return (1 - np.float32(rng.uniform(0.1, 0.7)) * (u * u + v * v))[..., None].astype(np.float32)
+    return (1 - np.float32(rng.uniform(0.1, 0.7)) * (u * u + v * v)).astype(np.float32)
 
 
 def _noisy(picture: Array, rng: np.random.Generator) -> Array:
@@ -74,7 +75,7 @@ def _noisy(picture: Array, rng: np.random.Generator) -> Array:
     strength = np.float32(math.exp(rng.uniform(math.log(0.004), math.log(0.05))))
     channels = 3 if rng.random() < 0.6 else 1
     coarse = 2 if rng.random() < 0.3 else 1
-    noise = rng.standard_normal((height // coarse, width // coarse, channels), dtype=np.float32)
+    noise: Array = rng.standard_normal((height // coarse, width // coarse, channels), dtype=np.float32)
     if coarse > 1:
         noise = cv2.resize(noise, (width, height), interpolation=cv2.INTER_LINEAR).reshape(height, width, channels)
     return picture + strength * noise
@@ -88,6 +89,14 @@ def _toned(picture: Array, rng: np.random.Generator) -> Array:
     contrast = rng.uniform(0.6, 1.3)
     brightness = middle + rng.normal(0, 0.05) + rng.uniform(0, 0.05)
     return (picture - np.float32(middle)) * np.float32(contrast) + np.float32(brightness)
+
+
+def _compressed(picture: NDArray[np.uint8], *, quality: int) -> NDArray[np.uint8]:
+    """The picture after JPEG; OpenCV wants blue first."""
+    packed = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    unpacked = cv2.imdecode(packed, cv2.IMREAD_COLOR)
+    assert unpacked is not None
+    return np.ascontiguousarray(unpacked[..., ::-1], dtype=np.uint8)
 
 
 def _colored(picture: Array, ranges: LookRanges, rng: np.random.Generator) -> Array:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+Array = NDArray[Any]
+"""float32."""
 _MIN_CUT_PX = 8
 
 
@@ -36,8 +38,9 @@ class Layer:
         """Covers an RGB picture, in place."""
         height, width = self.rgba.shape[:2]
         window = picture[self.top : self.top + height, self.left : self.left + width]
-        window *= 1 - self.rgba[..., 3:]
-        window += self.rgba[..., :3]
+        if window.size:
+            window[:] = shaded(window, 1 - cv2.extractChannel(self.rgba, 3))
+            window += cv2.cvtColor(self.rgba, cv2.COLOR_RGBA2RGB)
 
     def covers(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
         """Where a picture of that shape is hidden by more than half."""
@@ -45,6 +48,11 @@ class Layer:
         height, width = self.rgba.shape[:2]
         mask[self.top : self.top + height, self.left : self.left + width] = self.rgba[..., 3] > 0.5
         return mask
+
+
+def shaded(picture: Array, field: Array) -> Array:
+    """An RGB picture times a field of its size (several times faster than broadcasting over three channels)."""
+    return cv2.multiply(picture, cv2.merge((field, field, field)))
 
 
 def turned_layer(cut: NDArray[np.uint8], size: int, *, centre: NDArray, extent: float, angle: float) -> Layer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 from rnnpose_ros.data.synthetic.backgrounds import BackgroundPool
 from rnnpose_ros.data.synthetic.layers import CutOuts, Layer
 
-Array = NDArray[np.float32]
+Array = NDArray[Any]
+"""float32."""
 
 
 def random_occluder(rng: np.random.Generator, size: int, *, cutouts: CutOuts, backgrounds: BackgroundPool) -> Layer:
@@ -32,7 +34,7 @@ def patch(rng: np.random.Generator, size: int, *, centre: NDArray, radius: float
     angle = np.sort(rng.uniform(0, 2 * math.pi, corners))
     radii = radius * rng.uniform(0.4, 1.3, (corners, 1))
     points = centre + radii * np.stack([np.cos(angle), np.sin(angle)], 1)
-    mask = np.zeros((size, size), np.uint8)
+    mask: NDArray[Any] = np.zeros((size, size), np.uint8)
     cv2.fillPoly(mask, [points.astype(np.int32)], 255, cv2.LINE_AA)
     if rng.random() < 0.4:
         mask = cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.6, 2.5))
@@ -57,7 +59,7 @@ def hand(rng: np.random.Generator, size: int, *, tip: NDArray) -> Layer:
         cv2.polylines(mask, [path], False, 255, width, cv2.LINE_AA)
         cv2.polylines(relief, [path], False, 160, max(1, int(0.8 * width)), cv2.LINE_AA)
         cv2.polylines(relief, [path], False, 255, max(1, width // 3), cv2.LINE_AA)
-    relief = cv2.blur(relief, (width // 4 * 2 + 1,) * 2)
+    rounded = cv2.blur(relief, (width // 4 * 2 + 1,) * 2)
     alpha = mask[..., None].astype(np.float32) * np.float32(1 / 255)
-    shade = np.float32(0.5) + relief[..., None] * np.float32(0.5 / 255)
+    shade = np.float32(0.5) + rounded[..., None] * np.float32(0.5 / 255)
     return Layer.of(np.concatenate([tone * shade * alpha, alpha], -1))

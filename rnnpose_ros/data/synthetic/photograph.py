@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,13 +11,14 @@ from numpy.typing import NDArray
 
 from rnnpose_ros.data.synthetic.backgrounds import BackgroundPool
 from rnnpose_ros.data.synthetic.camera_look import photographed
-from rnnpose_ros.data.synthetic.layers import CutOuts, Layer
+from rnnpose_ros.data.synthetic.layers import CutOuts, Layer, shaded
 from rnnpose_ros.data.synthetic.lighting import Surface, lit_colors, random_illumination
 from rnnpose_ros.data.synthetic.occluders import random_occluder
 from rnnpose_ros.data.synthetic.randomization import LookRanges
 from rnnpose_ros.data.synthetic.textures import noise_field
 
-Array = NDArray[np.float32]
+Array = NDArray[Any]
+"""float32."""
 _RESAMPLED_BELOW = 0.95
 """Photographs whose own pixels are at least this share as fine as the crop's are taken at the crop's."""
 
@@ -63,11 +65,11 @@ class Photographer:
         hidden = self._occlude(picture, mask)
         if self._rng.random() < 0.3:
             shade = noise_field(self._rng, 32, octaves=1)[..., 0] * np.float32(self._rng.uniform(0.1, 0.4))
-            picture *= np.maximum(cv2.resize(1 + shade, (size, size)), 0.2)[..., None]
+            picture = shaded(picture, np.maximum(cv2.resize(1 + shade, (size, size)), 0.2))
         grid = max(16, round(source_px))
         if grid < _RESAMPLED_BELOW * size:
             picture = cv2.resize(picture, (grid, grid), interpolation=cv2.INTER_AREA)
-        finished = photographed(picture, self._ranges, rng=self._rng)
+        finished: NDArray[Any] = photographed(picture, self._ranges, rng=self._rng)
         if finished.shape[0] != size:
             finished = cv2.resize(finished, (size, size), interpolation=cv2.INTER_LINEAR)
         return finished, hidden
@@ -120,12 +122,12 @@ class Photographer:
             extent = rng.uniform(0.5, 0.9) * size
             self._cutouts.draw(rng, size, centre=centre, extent=extent, last=True).lay_over(picture)
         if rng.random() < 0.6:
-            self._cast_shadow(picture, front)
+            picture = shaded(picture, self._cast_shadow(front, size))
         return picture
 
-    def _cast_shadow(self, picture: Array, front: Layer) -> None:
-        """Darkens what is behind the object by its soft shadow, in place."""
-        rng, size = self._rng, picture.shape[0]
+    def _cast_shadow(self, front: Layer, size: int) -> Array:
+        """What the object's soft shadow leaves of the light behind it."""
+        rng = self._rng
         coarse = size // 4
         offset = (rng.normal(0, 0.06) * coarse, rng.uniform(-0.02, 0.12) * coarse)
         alpha = front.covers((size, size)).astype(np.float32)
@@ -133,7 +135,7 @@ class Photographer:
         small = cv2.warpAffine(small, np.array([[1, 0, offset[0]], [0, 1, offset[1]]]), (coarse, coarse))
         reach = int(rng.uniform(0.03, 0.12) * coarse) * 2 + 1
         soft = cv2.resize(cv2.blur(cv2.blur(small, (reach, reach)), (reach, reach)), (size, size))
-        picture *= (1 - np.float32(rng.uniform(0.2, 0.75)) * soft)[..., None]
+        return 1 - np.float32(rng.uniform(0.2, 0.75)) * soft
 
     def _occlude(self, picture: Array, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Lays things over the picture that leave enough of the object; says where they lie."""

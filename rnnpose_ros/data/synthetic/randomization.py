@@ -11,8 +11,8 @@ from rnnpose_ros.config import param
 class ObjectRanges:
     """The pool of objects."""
 
-    pool_size: int = param(200, doc="Objects kept ready.", bounds=(1, 100000))
-    samples_per_object: int = param(16, doc="Samples after which one object is replaced.", bounds=(1, 1000000))
+    pool_size: int = param(200, doc="Objects kept ready.", bounds=(1.0, 100000.0))
+    samples_per_object: int = param(16, doc="Samples after which one object is replaced.", bounds=(1.0, 1000000.0))
     diameter_m: tuple[float, ...] = param((0.05, 0.4), doc="Range of diameters.", unit="m", bounds=(0.005, 3.0))
     plain_share: float = param(0.2, doc="Share of objects without any texture.", bounds=(0.0, 1.0))
     metallic_share: float = param(0.08, doc="Share of metallic objects.", bounds=(0.0, 1.0))
@@ -28,8 +28,8 @@ class ObjectRanges:
         0.2, doc="Share of textured objects with one picture on all sides.", bounds=(0.0, 1.0)
     )
     baked_light_share: float = param(0.2, doc="Share of textures with light baked in.", bounds=(0.0, 1.0))
-    tile_px: int = param(256, doc="Side of a texture tile.", unit="px", bounds=(16, 4096))
-    large_tile_px: int = param(512, doc="Side of a large texture tile.", unit="px", bounds=(16, 4096))
+    tile_px: int = param(256, doc="Side of a texture tile.", unit="px", bounds=(16.0, 4096.0))
+    large_tile_px: int = param(512, doc="Side of a large texture tile.", unit="px", bounds=(16.0, 4096.0))
     large_tile_share: float = param(0.1, doc="Share of objects with large tiles.", bounds=(0.0, 1.0))
     offset_share: float = param(0.4, doc="Share of objects whose origin is not their centre.", bounds=(0.0, 1.0))
     turned_share: float = param(0.3, doc="Share of objects whose axes are not those of the solid.", bounds=(0.0, 1.0))
@@ -40,7 +40,7 @@ class ViewRanges:
     """Cameras, true poses and start noise."""
 
     image_px: tuple[int, ...] = param(
-        (640, 480), doc="Width and height of the photographs.", unit="px", bounds=(64, 8192)
+        (640, 480), doc="Width and height of the photographs.", unit="px", bounds=(64.0, 8192.0)
     )
     focal_px: tuple[float, ...] = param((500.0, 1100.0), doc="Range of focal lengths.", unit="px", bounds=(1.0, 1e5))
     principal_jitter_px: float = param(15.0, doc="Spread of the principal point.", unit="px", bounds=(0.0, 1e4))
@@ -76,10 +76,10 @@ class LookRanges:
     grey_share: float = param(0.15, doc="Share of greyscale photographs.", bounds=(0.0, 1.0))
     pale_share: float = param(0.15, doc="Share of nearly grey photographs.", bounds=(0.0, 1.0))
     jpeg_share: float = param(0.5, doc="Share of compressed photographs.", bounds=(0.0, 1.0))
-    jpeg_quality: tuple[int, ...] = param((35, 95), doc="Range of the quality.", bounds=(1, 100))
-    cutouts: int = param(96, doc="Earlier renders kept as distractors and occluders.", bounds=(1, 10000))
-    backgrounds: int = param(48, doc="Background pictures kept ready.", bounds=(1, 10000))
-    draws_per_background: int = param(24, doc="Uses after which one background is replaced.", bounds=(1, 1000000))
+    jpeg_quality: tuple[int, ...] = param((35, 95), doc="Range of the quality.", bounds=(1.0, 100.0))
+    cutouts: int = param(96, doc="Earlier renders kept as distractors and occluders.", bounds=(1.0, 10000.0))
+    backgrounds: int = param(48, doc="Background pictures kept ready.", bounds=(1.0, 10000.0))
+    draws_per_background: int = param(24, doc="Uses after which one background is replaced.", bounds=(1.0, 1000000.0))
     twin_share: float = param(0.08, doc="Share of photographs with a second such object behind.", bounds=(0.0, 1.0))
 
 

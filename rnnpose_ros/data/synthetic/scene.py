@@ -98,8 +98,8 @@ class SceneGenerator:
         if len(chosen):
             finer_camera = CameraIntrinsics(K=camera.K[chosen], height=size, width=size)
             finer = self._views([drawn[i] for i in chosen], T[chosen], finer_camera, factor=2)
-            for i, view in zip(chosen, finer, strict=True):
-                views[i] = view
+            for index, view in zip(chosen, finer, strict=True):
+                views[index] = view
         photos = np.empty((count, size, size, 3), np.uint8)
         depths = np.zeros((count, size, size), np.float32)
         for i, item in enumerate(drawn):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import string
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Picture = NDArray[np.uint8]
-"""H W 3, red first."""
+Picture = NDArray[Any]
+"""uint8, H W 3, red first."""
 
 _FONTS = (
     cv2.FONT_HERSHEY_SIMPLEX,
@@ -40,7 +41,7 @@ class Palette:
         return int(r), int(g), int(b)
 
 
-def noise_field(rng: np.random.Generator, size: int, *, octaves: int, channels: int = 1) -> NDArray[np.float32]:
+def noise_field(rng: np.random.Generator, size: int, *, octaves: int, channels: int = 1) -> NDArray[Any]:
     """Smooth noise of size x size x channels, about -1..1, from coarse grids blown up."""
     total = np.zeros((size, size, channels), np.float32)
     cells, weight = int(rng.integers(2, 6)), 1.0
@@ -72,12 +73,17 @@ def uniform_color(rng: np.random.Generator) -> tuple[int, int, int]:
     """A body colour: white, black, grey, or any."""
     draw = rng.random()
     if draw < 0.2:
-        return tuple(int(c) for c in rng.normal(228, 12, 3).clip(0, 255))
+        return _byte_color(rng.normal(228, 12, 3))
     if draw < 0.35:
-        return tuple(int(c) for c in rng.normal(38, 10, 3).clip(0, 255))
+        return _byte_color(rng.normal(38, 10, 3))
     if draw < 0.5:
-        return (int(rng.uniform(60, 200)),) * 3
+        return _byte_color(np.full(3, rng.uniform(60, 200)))
     return Palette(rng).color(rng)
+
+
+def _byte_color(color: NDArray[np.float64]) -> tuple[int, int, int]:
+    r, g, b = color.clip(0, 255)
+    return int(r), int(g), int(b)
 
 
 def _base(rng: np.random.Generator, size: int, palette: Palette) -> Picture:
@@ -103,7 +109,7 @@ def _base(rng: np.random.Generator, size: int, palette: Palette) -> Picture:
     return (picture + mix * (other - picture)).astype(np.uint8)
 
 
-def _waves(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
+def _waves(rng: np.random.Generator, size: int) -> NDArray[Any]:
     """Stripes, a checker, or soft bands, -0.5..0.5."""
     u, v = np.meshgrid(np.arange(size, dtype=np.float32), np.arange(size, dtype=np.float32))
     angle = rng.choice([0.0, np.pi / 2, rng.uniform(0, np.pi)])
@@ -115,7 +121,7 @@ def _waves(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
     return (0.5 * wave[..., None]).astype(np.float32)
 
 
-def _gradient(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
+def _gradient(rng: np.random.Generator, size: int) -> NDArray[Any]:
     corners = rng.uniform(-0.7, 0.7, (2, 2)).astype(np.float32)
     return cv2.resize(corners, (size, size), interpolation=cv2.INTER_LINEAR)[..., None]
 
@@ -123,8 +129,8 @@ def _gradient(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
 def wood(rng: np.random.Generator, size: int, palette: Palette | None = None) -> Picture:
     """Long grain along u."""
     rows = int(rng.integers(20, 120))
-    grain = rng.standard_normal((rows, int(rng.integers(2, 6)), 1), dtype=np.float32)
-    grain = cv2.resize(grain, (size, size), interpolation=cv2.INTER_CUBIC)[..., None]
+    knots = rng.standard_normal((rows, int(rng.integers(2, 6)), 1), dtype=np.float32)
+    grain = cv2.resize(knots, (size, size), interpolation=cv2.INTER_CUBIC)[..., None]
     color = np.array((rng.uniform(90, 210), rng.uniform(60, 160), rng.uniform(30, 110)), np.float32)
     if palette is not None:
         color = np.array(palette.color(rng), np.float32)

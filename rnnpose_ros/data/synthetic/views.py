@@ -23,7 +23,7 @@ def random_cameras(count: int, ranges: ViewRanges, *, rng: np.random.Generator) 
     """The full photographs' cameras."""
     width, height = ranges.image_px
     K = np.tile(np.eye(3), (count, 1, 1))
-    K[:, 0, 0] = rng.uniform(*ranges.focal_px, count)
+    K[:, 0, 0] = rng.uniform(ranges.focal_px[0], ranges.focal_px[1], count)
     K[:, 1, 1] = K[:, 0, 0] * (1 + rng.normal(0, 0.003, count))
     K[:, 0, 2] = (width - 1) / 2 + rng.normal(0, ranges.principal_jitter_px, count)
     K[:, 1, 2] = (height - 1) / 2 + rng.normal(0, ranges.principal_jitter_px, count)
@@ -39,7 +39,7 @@ def random_poses(
         K = camera.K[i].numpy()
         low, high = ranges.object_px
         wanted_px = math.exp(rng.uniform(math.log(low), math.log(high)))
-        z = float(np.clip(K[0, 0] * model.diameter / wanted_px, *ranges.distance_m))
+        z = float(np.clip(K[0, 0] * model.diameter / wanted_px, ranges.distance_m[0], ranges.distance_m[1]))
         place = np.clip(rng.normal(0.5, ranges.spread, 2), 0.08, 0.92)
         u, v = place * (camera.width, camera.height)
         centre_camera = z * np.array([(u - K[0, 2]) / K[0, 0], (v - K[1, 2]) / K[1, 1], 1.0])
@@ -59,9 +59,11 @@ def start_poses(
     """Wrong poses: N1's noise in proportion to the object, a share of them nearer."""
     count = len(objects)
     diameter = np.array([model.diameter for model in objects])
-    factor = np.clip(diameter / _NOISE_DIAMETER_M, 0.5, 2.0) * rng.uniform(*ranges.noise_factor, count)
+    low, high = ranges.noise_factor
+    factor = np.clip(diameter / _NOISE_DIAMETER_M, 0.5, 2.0) * rng.uniform(low, high, count)
     nearer = rng.random(count) < ranges.small_noise_share
-    factor = np.where(nearer, factor * rng.uniform(*ranges.small_noise_factor, count), factor)
+    low, high = ranges.small_noise_factor
+    factor = np.where(nearer, factor * rng.uniform(low, high, count), factor)
     centres = torch.stack([model.centre for model in objects]).double()
     T_start = perturb(
         T_camera_object, noise=N1, scale=torch.from_numpy(factor), generator=generator, centre_object=centres

@@ -46,9 +46,9 @@ def painted_texture(rng: np.random.Generator, ranges: ObjectRanges, vertices: Ar
         atlas = _bake_light(rng, atlas)
     inset = 2.0 / size
     local = inset + (1 - 2 * inset) * local.clip(0, 1)
-    row, column = np.divmod(tile_ids, columns)
-    u = (column[:, None] + local[..., 0]) / columns
-    v = 1.0 - (row[:, None] + 1.0 - local[..., 1]) / rows
+    tile_rows, tile_columns = np.divmod(tile_ids, columns)
+    u = (tile_columns[:, None] + local[..., 0]) / columns
+    v = 1.0 - (tile_rows[:, None] + 1.0 - local[..., 1]) / rows
     return atlas, np.stack([u, v], -1)
 
 
