@@ -12,7 +12,7 @@ class ObjectRanges:
     """The pool of objects."""
 
     pool_size: int = param(200, doc="Objects kept ready.", bounds=(1.0, 100000.0))
-    samples_per_object: int = param(16, doc="Samples after which one object is replaced.", bounds=(1.0, 1000000.0))
+    samples_per_object: int = param(12, doc="Samples after which one object is replaced.", bounds=(1.0, 1000000.0))
     diameter_m: tuple[float, ...] = param((0.05, 0.4), doc="Range of diameters.", unit="m", bounds=(0.005, 3.0))
     plain_share: float = param(0.2, doc="Share of objects without any texture.", bounds=(0.0, 1.0))
     metallic_share: float = param(0.08, doc="Share of metallic objects.", bounds=(0.0, 1.0))
@@ -30,7 +30,7 @@ class ObjectRanges:
     baked_light_share: float = param(0.2, doc="Share of textures with light baked in.", bounds=(0.0, 1.0))
     tile_px: int = param(256, doc="Side of a texture tile.", unit="px", bounds=(16.0, 4096.0))
     large_tile_px: int = param(512, doc="Side of a large texture tile.", unit="px", bounds=(16.0, 4096.0))
-    large_tile_share: float = param(0.1, doc="Share of objects with large tiles.", bounds=(0.0, 1.0))
+    large_tile_share: float = param(0.15, doc="Share of objects with large tiles.", bounds=(0.0, 1.0))
     offset_share: float = param(0.4, doc="Share of objects whose origin is not their centre.", bounds=(0.0, 1.0))
     turned_share: float = param(0.3, doc="Share of objects whose axes are not those of the solid.", bounds=(0.0, 1.0))
 

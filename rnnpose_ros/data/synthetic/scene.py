@@ -107,9 +107,9 @@ class SceneGenerator:
             photos[i], hidden = self._photographer.take(
                 views[i], mask, surface=item.surface, source_px=float(source_px[i])
             )
-            hidden |= self._beyond_photograph(affine[i], size)
-            photos[i][self._beyond_photograph(affine[i], size)] = 0
-            depths[i] = np.where(hidden, 0, plain[i].depth)
+            beyond = self._beyond_photograph(affine[i], size)
+            photos[i][beyond] = 0
+            depths[i] = np.where(hidden | beyond, 0, plain[i].depth)
         return photos, depths
 
     def _views(
