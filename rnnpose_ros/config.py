@@ -181,5 +181,6 @@ def _assemble(config_type: type[Config], values: Mapping[str, Any], prefix: str)
     for field in dataclasses.fields(config_type):  # type: ignore[arg-type]
         kind = hints[field.name]
         name = prefix + field.name
-        arguments[field.name] = _assemble(kind, values, name + ".") if dataclasses.is_dataclass(kind) else values[name]
+        nested = isinstance(kind, type) and dataclasses.is_dataclass(kind)
+        arguments[field.name] = _assemble(kind, values, name + ".") if nested else values[name]
     return config_type(**arguments)

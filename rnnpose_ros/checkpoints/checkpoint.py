@@ -84,7 +84,9 @@ def read_info(path: Path) -> CheckpointInfo:
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is not a safetensors file or is damaged ({error})") from None
     if metadata.get("format") != _FORMAT:
-        raise CheckpointError(f"{path} was not written by this package: expected format {_FORMAT!r}, got {metadata.get('format')!r}")
+        raise CheckpointError(
+            f"{path} was not written by this package: expected format {_FORMAT!r}, got {metadata.get('format')!r}"
+        )
     body = json.loads(metadata["info"])
     return CheckpointInfo(
         network=body["network"],

@@ -13,7 +13,9 @@ from pathlib import Path
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the verb."""
     parser = subparsers.add_parser("evaluate", help="measure accuracy on a sequence with reference poses")
-    parser.add_argument("--data", type=Path, required=True, help="folder: camera.json, poses.json, mesh, video or pictures")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder: camera.json, poses.json, mesh, video or pictures"
+    )
     parser.add_argument("--weights", type=Path, help="safetensors file (default: the packaged small network)")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--seeds", type=int, default=3, help="starts per frame")

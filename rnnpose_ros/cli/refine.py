@@ -64,7 +64,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _answer(
-    refiner: Refiner, camera: CameraIntrinsics, model: ObjectModel, request: dict[str, Any], folder: Path, out: Path | None
+    refiner: Refiner,
+    camera: CameraIntrinsics,
+    model: ObjectModel,
+    request: dict[str, Any],
+    folder: Path,
+    out: Path | None,
 ) -> dict[str, Any]:
     """Refines one request and writes its pictures where asked."""
     from rnnpose_ros.sources.sequence import read_image
@@ -89,28 +94,14 @@ def hypothesis_from_json(values: dict[str, Any], *, default_label: str) -> PoseH
     Raises:
         InputError: Says which entry is missing or not a finite rotation or translation.
     """
-    import torch
-
-    from rnnpose_ros.geometry.rotations import nearest_rotation
-    from rnnpose_ros.geometry.se3 import from_rotation_translation
+    from rnnpose_ros.sources.sequence_files import pose_from_json
     from rnnpose_ros.types import PoseHypothesis
 
-    for name in ("R", "t_m"):
-        if name not in values:
-            raise InputError(f'the pose has no "{name}": expected "R" (3x3) and "t_m" (3, metres)')
-    try:
-        R = torch.tensor(values["R"], dtype=torch.float64).reshape(3, 3)
-        t = torch.tensor(values["t_m"], dtype=torch.float64).reshape(3)
-    except (TypeError, ValueError, RuntimeError):
-        raise InputError('the pose\'s "R" must be 3x3 numbers and "t_m" 3 numbers') from None
-    if not bool(torch.isfinite(R).all()) or not bool(torch.isfinite(t).all()):
-        raise InputError("the pose holds NaN or infinity")
-    if float((R @ R.T - torch.eye(3, dtype=R.dtype)).abs().max()) > 0.1 or float(torch.linalg.det(R)) < 0:
-        raise InputError('the pose\'s "R" is not a rotation (R R^T far from the identity, or a reflection)')
+    T = pose_from_json(values, name="the pose")
     label = values.get("label", default_label)
     if not isinstance(label, str):
         raise InputError('the pose\'s "label" must be a string')
-    return PoseHypothesis(label=label, T_camera_object=from_rotation_translation(nearest_rotation(R), t), source="file")
+    return PoseHypothesis(label=label, T_camera_object=T, source="file")
 
 
 def result_to_json(result: RefinementResult, *, milliseconds: float) -> dict[str, Any]:
@@ -164,5 +155,3 @@ def _parse(text: str, *, name: str = "the request") -> dict[str, Any]:
     if not isinstance(values, dict):
         raise InputError(f"{name} must be a JSON object, got {type(values).__name__}")
     return values
-
-

@@ -13,7 +13,7 @@ from pathlib import Path
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the verb."""
     parser = subparsers.add_parser("train", help="train weights on procedurally made scenes")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run; an interrupted run resumes there")
+    parser.add_argument("--out", type=Path, default=Path("runs/small"), help="the run's folder; a run resumes there")
     parser.add_argument("--processes", type=int, default=1, help="processes that share the work (one core each)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting, e.g. minutes=30")

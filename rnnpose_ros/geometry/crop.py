@@ -61,9 +61,7 @@ def object_window(
     return torch.stack(rows, -2)
 
 
-def crop_camera(
-    camera: CameraIntrinsics, affine_crop_image: Float[Tensor, "B 2 3"], *, size: int
-) -> CameraIntrinsics:
+def crop_camera(camera: CameraIntrinsics, affine_crop_image: Float[Tensor, "B 2 3"], *, size: int) -> CameraIntrinsics:
     """The camera of the crop: the affine map applied to the image plane."""
     A = torch.zeros_like(camera.K)
     A[:, :2] = affine_crop_image.to(camera.K.dtype)

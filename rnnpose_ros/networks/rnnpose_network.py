@@ -68,13 +68,11 @@ class RnnposeNetwork(nn.Module):
 
     stride = STRIDE
 
-    def __init__(self, config: NetworkConfig = NetworkConfig()) -> None:  # noqa: B008 - frozen
+    def __init__(self, config: NetworkConfig = NetworkConfig()) -> None:
         super().__init__()
         self.config = config
         c = config
-        self.features = ImageEncoder(
-            3, widths=_four(c.feature_widths), outputs=c.feature_channels, norm=instance_norm
-        )
+        self.features = ImageEncoder(3, widths=_four(c.feature_widths), outputs=c.feature_channels, norm=instance_norm)
         self.context = ImageEncoder(
             _CONTEXT_INPUTS,
             widths=_four(c.context_widths),
@@ -134,7 +132,11 @@ class RnnposeNetwork(nn.Module):
         return pair, torch.tanh(state)
 
     def update(
-        self, pair: EncodedPair, hidden: Float[Tensor, "B H h w"], cells: Float[Tensor, "B h w 2"], flow: Float[Tensor, "B h w 2"]
+        self,
+        pair: EncodedPair,
+        hidden: Float[Tensor, "B H h w"],
+        cells: Float[Tensor, "B h w 2"],
+        flow: Float[Tensor, "B h w 2"],
     ) -> FieldUpdate:
         """One recurrent iteration.
 

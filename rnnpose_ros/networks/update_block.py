@@ -19,7 +19,9 @@ class MotionEncoder(nn.Module):
         self.flow2 = nn.Conv2d(32, 24, 3, padding=1)
         self.mix = nn.Conv2d(64 + 24, outputs - 2, 3, padding=1)
 
-    def forward(self, correlation: Float[Tensor, "B C h w"], flow: Float[Tensor, "B 2 h w"]) -> Float[Tensor, "B D h w"]:
+    def forward(
+        self, correlation: Float[Tensor, "B C h w"], flow: Float[Tensor, "B 2 h w"]
+    ) -> Float[Tensor, "B D h w"]:
         c = F.relu(self.correlation2(F.relu(self.correlation1(correlation))))
         f = F.relu(self.flow2(F.relu(self.flow1(flow))))
         return torch.cat([F.relu(self.mix(torch.cat([c, f], 1))), flow], 1)

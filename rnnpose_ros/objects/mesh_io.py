@@ -135,17 +135,18 @@ def _placed_meshes(scene: trimesh.Scene) -> list[trimesh.Trimesh]:
 def _part(mesh: trimesh.Trimesh, name: str) -> RawMesh:
     vertices, faces = np.array(mesh.vertices, float), np.array(mesh.faces, np.int64)
     _check_faces(faces, len(vertices), name)
-    uvs = getattr(mesh.visual, "uv", None)
+    visual: Any = mesh.visual
+    uvs = getattr(visual, "uv", None)
     corner_uvs = None if uvs is None or len(uvs) != len(vertices) else np.asarray(uvs, float)[faces]
     vertex_colors = None
-    if mesh.visual.kind in ("vertex", "face"):
-        vertex_colors = np.asarray(mesh.visual.vertex_colors)[:, :3].astype(np.uint8)
-    elif "color" in mesh.vertex_attributes and len(mesh.vertex_attributes["color"]) == len(vertices):
+    if visual.kind in ("vertex", "face"):
+        vertex_colors = np.asarray(visual.vertex_colors)[:, :3].astype(np.uint8)
+    elif len(np.atleast_1d(mesh.vertex_attributes.get("color", ()))) == len(vertices):
         vertex_colors = _as_uint8(np.asarray(mesh.vertex_attributes["color"])[:, :3])
     raw = RawMesh(
         vertices=vertices,
         faces=faces,
-        materials=[_material(getattr(mesh.visual, "material", None))],
+        materials=[_material(getattr(visual, "material", None))],
         material_of_face=np.zeros(len(faces), np.int64),
         corner_uvs=corner_uvs,
         vertex_colors=vertex_colors,
@@ -201,7 +202,7 @@ def _concatenate(parts: list[RawMesh]) -> RawMesh:
     ) -> np.ndarray | None:
         if all(get(p) is None for p in parts):
             return None
-        return np.concatenate([blank(p) if get(p) is None else get(p) for p in parts])  # type: ignore[misc]
+        return np.concatenate([blank(p) if get(p) is None else get(p) for p in parts])
 
     return RawMesh(
         vertices=np.concatenate([p.vertices for p in parts]),

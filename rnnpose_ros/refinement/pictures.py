@@ -69,9 +69,7 @@ def similarity_map(frame: ImageFrame, results: Sequence[RefinementResult]) -> ND
         cells = last.similarity.float().cpu().numpy()
         affine = last.affine_crop_image.double().cpu().numpy()
         spacing = float(last.cell_uv[0, 1, 0] - last.cell_uv[0, 0, 0])
-        warped = cv2.warpAffine(
-            cells, affine / spacing, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        )
+        warped = cv2.warpAffine(cells, affine / spacing, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
         image = np.maximum(image, warped)
     return image
 
@@ -79,7 +77,7 @@ def similarity_map(frame: ImageFrame, results: Sequence[RefinementResult]) -> ND
 def colorize(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     """A map of 0..1 as RGB in the turbo colours; exact zeros stay black."""
     bgr = cv2.applyColorMap((np.clip(values, 0, 1) * 255).astype(np.uint8), cv2.COLORMAP_TURBO)
-    rgb = np.ascontiguousarray(bgr[..., ::-1])
+    rgb = np.ascontiguousarray(bgr[..., ::-1], dtype=np.uint8)
     rgb[values <= 0] = 0
     return rgb
 
@@ -90,7 +88,9 @@ def _silhouette(frame: ImageFrame, model: ObjectModel, T: torch.Tensor, features
     return (buffers.depth[0] > 0).to(torch.uint8).cpu().numpy()
 
 
-def _draw_outline(canvas: NDArray[np.uint8], silhouette: NDArray[np.uint8], rgb: tuple[int, int, int], *, thickness: int) -> None:
+def _draw_outline(
+    canvas: NDArray[np.uint8], silhouette: NDArray[np.uint8], rgb: tuple[int, int, int], *, thickness: int
+) -> None:
     contours, _ = cv2.findContours(silhouette, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(canvas, contours, -1, (0, 0, 0), thickness + 1, cv2.LINE_AA)
     cv2.drawContours(canvas, contours, -1, rgb, thickness, cv2.LINE_AA)

@@ -16,7 +16,6 @@ from rnnpose_ros.errors import InputError
 from rnnpose_ros.geometry.camera import NEAR_M
 from rnnpose_ros.geometry.crop import crop_camera, crop_image, object_window
 from rnnpose_ros.geometry.rotations import nearest_rotation
-from rnnpose_ros.geometry.se3 import transform
 from rnnpose_ros.networks.rnnpose_network import RnnposeNetwork
 from rnnpose_ros.refinement.cycle import CycleInputs, CycleOutput, refine_cycle
 from rnnpose_ros.refinement.features import FeatureCache, ObjectFeatures
@@ -40,10 +39,15 @@ class RefinerConfig:
     """How long to refine, at which resolution, and what to believe."""
 
     cycles: int = param(3, doc="Render cycles for a new object", bounds=(1, 20), dynamic=True)
-    iterations: int = param(4, doc="Recurrent iterations, one solver step each, per cycle", bounds=(1, 20), dynamic=True)
+    iterations: int = param(
+        4, doc="Recurrent iterations, one solver step each, per cycle", bounds=(1, 20), dynamic=True
+    )
     crop_size: int = param(240, doc="Side of the zoomed crop", unit="px", bounds=(64, 640))
     crop_margin: float = param(
-        1.2, doc="Half side of the crop over the object's largest extent from its centre", bounds=(1.0, 3.0), dynamic=True
+        1.2,
+        doc="Half side of the crop over the object's largest extent from its centre",
+        bounds=(1.0, 3.0),
+        dynamic=True,
     )
     weighting: str = param(
         "both", doc="What weighs a correspondence", choices=("confidence", "similarity", "both"), dynamic=True
@@ -53,7 +57,11 @@ class RefinerConfig:
         8, doc="Cells of the render (8 x 8 crop pixels each) that must show the object", bounds=(4, 1000), dynamic=True
     )
     converged_px: float = param(
-        1.0, doc="A last step that moves the object's outline less than this is convergence", unit="px", bounds=(0.0, 100.0), dynamic=True
+        1.0,
+        doc="A last step that moves the object's outline less than this is convergence",
+        unit="px",
+        bounds=(0.0, 100.0),
+        dynamic=True,
     )
     max_batch: int = param(8, doc="Objects refined at once", bounds=(1, 64))
     solver: SolverConfig = SolverConfig()
@@ -73,7 +81,7 @@ class Refiner:
         self,
         network: RnnposeNetwork,
         renderer: Renderer,
-        config: RefinerConfig = RefinerConfig(),  # noqa: B008 - frozen
+        config: RefinerConfig = RefinerConfig(),
         *,
         calibration: Calibration = Calibration(),  # noqa: B008 - frozen
     ) -> None:
@@ -157,7 +165,7 @@ class Refiner:
                 self.network, inputs, iterations=iterations, solver=self.config.solver, weighting=self.config.weighting
             )
             for row, i in enumerate(alive):
-                self._advance(states[i], row, inputs, output, affine[row], image.shape[-2:])
+                self._advance(states[i], row, inputs, output, affine[row], (camera.height, camera.width))
                 if trace:
                     states[i].trace += describe_iterations(row, cycle, inputs, output, affine[row])
         return [judge(s, self.config, self.calibration) for s in states]

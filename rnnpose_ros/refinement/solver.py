@@ -24,9 +24,14 @@ from rnnpose_ros.geometry.se3 import hat, increment_about
 class SolverConfig:
     """Damping and limits of one step."""
 
-    damping: float = param(1e-3, doc="Levenberg-Marquardt damping relative to the normal matrix's diagonal", bounds=(0.0, 1.0))
+    damping: float = param(
+        1e-3, doc="Levenberg-Marquardt damping relative to the normal matrix's diagonal", bounds=(0.0, 1.0)
+    )
     prior: float = param(
-        0.5, doc="Constant added to the diagonal: the weight of staying, in square pixels", unit="px^2", bounds=(0.0, 1e6)
+        0.5,
+        doc="Constant added to the diagonal: the weight of staying, in square pixels",
+        unit="px^2",
+        bounds=(0.0, 1e6),
     )
     max_step: float = param(0.8, doc="Longest step: norm of (translation / diameter, rotation)", bounds=(0.01, 10.0))
 
@@ -48,7 +53,10 @@ class SolverStep:
 
 
 def projection_jacobian(
-    points_camera: Float[Tensor, "B N 3"], centre_camera: Float[Tensor, "B 3"], K: Float[Tensor, "B 3 3"], diameter: Float[Tensor, "B"]
+    points_camera: Float[Tensor, "B N 3"],
+    centre_camera: Float[Tensor, "B 3"],
+    K: Float[Tensor, "B 3 3"],
+    diameter: Float[Tensor, "B"],
 ) -> Float[Tensor, "B N 2 6"]:
     """Derivative of the projected points in the increment (v / D, omega), pixels."""
     x, y, z = points_camera.unbind(-1)

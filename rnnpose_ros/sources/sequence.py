@@ -90,7 +90,7 @@ class Sequence:
                 while position < index and capture.grab():
                     position += 1
                 found, bgr = capture.read() if position == index else (False, None)
-                if not found:
+                if not found or bgr is None:
                     raise InputError(f"{self.video}: no frame {index}, the video ends after {position}")
                 position += 1
                 yield index, torch.from_numpy(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))

@@ -53,13 +53,13 @@ def read_camera(path: str | Path) -> CameraIntrinsics:
     values = {key: _number(content[key], f"{path}: {key}") for key in _CAMERA_KEYS}
     if values["fx"] <= 0.0 or values["fy"] <= 0.0:
         raise InputError(f"{path}: expected focal lengths above 0, got fx {values['fx']:g}, fy {values['fy']:g}")
-    size = {key: int(values[key]) for key in ("width", "height")}
-    if any(size[key] != values[key] or size[key] < 1 for key in size):
+    width, height = int(values["width"]), int(values["height"])
+    if (width, height) != (values["width"], values["height"]) or min(width, height) < 1:
         raise InputError(f"{path}: expected a whole width and height, got {values['width']:g} x {values['height']:g}")
     distortion = content.get("distortion")
     if isinstance(distortion, list) and any(distortion):
         raise InputError(f"{path}: the camera has distortion {distortion}: rectify the pictures first")
-    return intrinsics(values["fx"], values["fy"], values["cx"], values["cy"], **size)
+    return intrinsics(values["fx"], values["fy"], values["cx"], values["cy"], width=width, height=height)
 
 
 def pose_from_json(entry: Any, *, name: str) -> Tensor:

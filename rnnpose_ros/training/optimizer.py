@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from typing import Generic, TypeVar
 
 import torch
 from torch import nn
@@ -34,10 +35,13 @@ def learning_rate(config: TrainingConfig, share: float) -> float:
     return config.learning_rate * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * min(position, 1.0))))
 
 
-class ExponentialAverage:
+Network = TypeVar("Network", bound=nn.Module)
+
+
+class ExponentialAverage(Generic[Network]):
     """A copy of the network whose weights follow the trained ones slowly."""
 
-    def __init__(self, network: nn.Module, *, decay: float) -> None:
+    def __init__(self, network: Network, *, decay: float) -> None:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
         self.decay = decay
         self._updates = 0

@@ -194,10 +194,11 @@ class Trainer:
         line["sigma"] = float(self.network.sigma.detach())
         with (self.directory / "log.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")
+        rate = p.samples / max(p.seconds, 1e-9)
         _LOGGER.info(
-            "%5.1f%%  step %d  %.0f samples/s  loss %.3f  epe %.2f cells  pose %.3f  sigma %.3f",
-            100 * share, p.step, p.samples / max(p.seconds, 1e-9), mean["loss"], mean["epe_cells"], mean["pose"], line["sigma"],
-        )  # fmt: skip
+            f"{100 * share:5.1f}%  step {p.step}  {rate:.0f} samples/s  loss {mean['loss']:.3f}  "
+            f"epe {mean['epe_cells']:.2f} cells  pose {mean['pose']:.3f}  sigma {line['sigma']:.3f}"
+        )
 
     def save(self) -> None:
         """Writes the state to resume from, and the averaged weights to use."""

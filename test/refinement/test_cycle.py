@@ -36,7 +36,7 @@ class Oracle(nn.Module):
         super().__init__()
         self.wrong_share = wrong_share
 
-    def encode(self, render, photo, *, depth_centre, diameter):  # noqa: ANN001, ANN201
+    def encode(self, render, photo, *, depth_centre, diameter):
         depth = render.depth[:, ::8, ::8]
         cell_uv = pixel_grid(SIZE, SIZE, stride=8)
         K = CAMERA.K.float()
@@ -46,7 +46,7 @@ class Oracle(nn.Module):
         blank = torch.zeros(1, 4, *depth.shape[1:])
         return EncodedPair(correlate(blank, blank, levels=1, radius=1), blank, blank, blank), blank
 
-    def update(self, pair, hidden, cells, flow):  # noqa: ANN001, ANN201
+    def update(self, pair, hidden, cells, flow):
         delta = self.target - cells - flow
         logit = torch.full(delta.shape[:3], 20.0)
         if self.wrong_share:

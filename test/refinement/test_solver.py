@@ -112,9 +112,15 @@ def test_covariance_predicts_the_scatter_of_noisy_solutions() -> None:
     target = target + torch.randn(target.shape, generator=g, dtype=torch.float64) * noise_px
     c = transform(s["T"], s["centre"][:, None])[:, 0]
     step = lm_step(
-        s["T"].expand(trials, -1, -1), X, target, torch.ones(trials, 60, dtype=torch.float64), s["K"].expand(trials, -1, -1),
-        centre_camera=c.expand(trials, -1), diameter=s["diameter"].expand(trials), config=SolverConfig(damping=0.0, prior=0.0),
-    )  # fmt: skip
+        s["T"].expand(trials, -1, -1),
+        X,
+        target,
+        torch.ones(trials, 60, dtype=torch.float64),
+        s["K"].expand(trials, -1, -1),
+        centre_camera=c.expand(trials, -1),
+        diameter=s["diameter"].expand(trials),
+        config=SolverConfig(damping=0.0, prior=0.0),
+    )
     origin = s["T"][0, :3, 3]
     shift = step.T_camera_object[:, :3, 3] - origin
     predicted = pose_covariance(step.normal_matrix[0], noise_px**2, diameter=0.2, origin_from_centre=origin - c[0])
