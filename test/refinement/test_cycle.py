@@ -86,9 +86,7 @@ def run(oracle: Oracle, T: torch.Tensor, *, iterations: int) -> torch.Tensor:
 
 def error_px(T: torch.Tensor) -> float:
     corners = box().vertices.double()[None]
-    return float(
-        (project(transform(T, corners), CAMERA.K) - project(transform(TRUTH, corners), CAMERA.K)).norm(dim=-1).max()
-    )
+    return float((project(transform(T, corners), CAMERA.K) - project(transform(TRUTH, corners), CAMERA.K)).norm(dim=-1).max())
 
 
 def test_exact_correspondences_give_the_exact_pose_in_four_iterations() -> None:
