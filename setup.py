@@ -36,5 +36,7 @@ setup(
     # Not Python, yet read by Python: the message packages that the set-up builds.
     package_data={f"{PACKAGE}.bootstrap": ["messages/*.cmake", "messages/*/*", "messages/*/msg/*.msg"]},
     data_files=shared_files(),
+    # From setup.cfg it would reach colcon as an object that it cannot read.
+    python_requires=">=3.10",
     zip_safe=False,
 )
