@@ -24,7 +24,7 @@ class ParamSpec:
 
     doc: str
     unit: str = ""
-    bounds: tuple[float, float] | None = None
+    bounds: tuple[int | float, int | float] | None = None
     choices: tuple[Any, ...] | None = None
     dynamic: bool = False
 
@@ -44,7 +44,7 @@ def param(
     *,
     doc: str,
     unit: str = "",
-    bounds: tuple[float, float] | None = None,
+    bounds: tuple[int | float, int | float] | None = None,
     choices: tuple[Any, ...] | None = None,
     dynamic: bool = False,
 ) -> Any:

@@ -43,7 +43,7 @@ ONE_PLACE = {
     "rclpy": "ros/",
     "tf2_ros": "ros/",
     "trimesh": "objects/mesh_io.py",
-    "warp": "rendering/warp_renderer.py",
+    "warp": "rendering/warp_kernels.py",
 }
 ROS_INTERFACES = ("_msgs", "_srvs", "_interfaces")
 
@@ -129,7 +129,7 @@ def test_every_module_imports_its_own_folder_or_a_lower_floor():
         ("ros/player_node.py", "def f():\n    from rnnpose_ros.data import synthetic\n", "workshop"),
         ("ros/refiner_node.py", "import rclpy\nfrom ..training import trainer\n", "workshop"),
         ("sources/recorded.py", "import numpy\nfrom vision_msgs.msg import Detection3D\n", "belongs in ros/ alone"),
-        ("rendering/shading.py", "def f():\n    import warp as wp\n", "belongs in rendering/warp_renderer.py"),
+        ("rendering/shading.py", "def f():\n    import warp as wp\n", "belongs in rendering/warp_kernels.py"),
         ("bootstrap/plan.py", "import os\nimport yaml\n", "standard library only"),
         ("bootstrap/plan.py", "import os\nfrom rnnpose_ros.errors import RnnposeError\n", "nothing to do with"),
         ("helpers/x.py", "", "has no floor"),

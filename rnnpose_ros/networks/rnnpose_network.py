@@ -7,6 +7,7 @@ One set of weights serves any mesh. The refinement loop (``refinement/refiner.py
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -58,6 +59,35 @@ class FieldUpdate:
     confidence_logit: Float[Tensor, "B h w"]
     similarity: Float[Tensor, "B h w"]
     """0..1"""
+
+
+@runtime_checkable
+class CorrespondenceNetwork(Protocol):
+    """What the refinement loop asks of a network; see :class:`RnnposeNetwork` for shapes and units."""
+
+    stride: int
+    """Crop pixels per cell."""
+
+    def encode(
+        self,
+        render: RenderBuffers,
+        photo: Float[Tensor, "B 3 S S"],
+        *,
+        depth_centre: Float[Tensor, "B"],
+        diameter: Float[Tensor, "B"],
+    ) -> tuple[EncodedPair, Float[Tensor, "B H h w"]]:
+        """Encodes one render and one crop of the photograph."""
+        ...
+
+    def update(
+        self,
+        pair: EncodedPair,
+        hidden: Float[Tensor, "B H h w"],
+        cells: Float[Tensor, "h w 2"],
+        flow: Float[Tensor, "B h w 2"],
+    ) -> FieldUpdate:
+        """One recurrent iteration."""
+        ...
 
 
 class RnnposeNetwork(nn.Module):
@@ -135,7 +165,7 @@ class RnnposeNetwork(nn.Module):
         self,
         pair: EncodedPair,
         hidden: Float[Tensor, "B H h w"],
-        cells: Float[Tensor, "B h w 2"],
+        cells: Float[Tensor, "h w 2"],
         flow: Float[Tensor, "B h w 2"],
     ) -> FieldUpdate:
         """One recurrent iteration.

@@ -12,7 +12,7 @@ from torch.profiler import record_function
 from rnnpose_ros.geometry.camera import backproject, pixel_grid
 from rnnpose_ros.geometry.flow import induced_uv
 from rnnpose_ros.geometry.se3 import inverse, transform
-from rnnpose_ros.networks.rnnpose_network import RnnposeNetwork
+from rnnpose_ros.networks.rnnpose_network import CorrespondenceNetwork
 from rnnpose_ros.refinement.solver import SolverConfig, SolverStep, lm_step
 from rnnpose_ros.types import CameraIntrinsics, RenderBuffers
 
@@ -59,7 +59,7 @@ class CycleOutput:
 
 
 def refine_cycle(
-    network: RnnposeNetwork,
+    network: CorrespondenceNetwork,
     inputs: CycleInputs,
     *,
     iterations: int,

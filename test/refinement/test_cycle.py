@@ -80,7 +80,7 @@ def run(oracle: Oracle, T: torch.Tensor, *, iterations: int) -> torch.Tensor:
         centre_object=torch.tensor([[0.01, 0.0, 0.0]]),
         diameter=torch.tensor([0.155]),
     )
-    output = refine_cycle(oracle, inputs, iterations=iterations, solver=SolverConfig())  # type: ignore[arg-type]
+    output = refine_cycle(oracle, inputs, iterations=iterations, solver=SolverConfig())  
     return output.iterations[-1].T_camera_object.double()
 
 
