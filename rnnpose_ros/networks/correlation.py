@@ -14,7 +14,7 @@ from torch import Tensor
 class CorrelationPyramid:
     """Similarity of every render cell with every photograph cell, at halved target resolutions."""
 
-    levels: tuple[Float[Tensor, "M 1 H W"], ...]
+    levels: tuple[Float[Tensor, "M 1 _ _"], ...]
     """M = B h w render cells, each with its own map over the photograph's cells."""
     radius: int
 
