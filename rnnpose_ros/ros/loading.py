@@ -1,0 +1,125 @@
+"""What the node needs before its first picture: the engine and the objects it serves."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from rnnpose_ros.checkpoints.checkpoint import load_network
+from rnnpose_ros.errors import AssetError, BackendUnavailableError, CheckpointError, ConfigError
+from rnnpose_ros.objects.library import ObjectLibrary, load_object
+from rnnpose_ros.paths import resolve_path
+from rnnpose_ros.refinement.refiner import Refiner, RefinerConfig
+from rnnpose_ros.refinement.status import Calibration
+from rnnpose_ros.rendering.renderer import Renderer
+from rnnpose_ros.rendering.warp_renderer import WarpRenderer
+from rnnpose_ros.ros.fake_engine import FakeEngine
+from rnnpose_ros.ros.parameters import NodeConfig
+from rnnpose_ros.types import ImageFrame, ObjectModel, PoseHypothesis, RefinementResult
+
+logger = logging.getLogger(__name__)
+
+
+class PoseEngine(Protocol):
+    """Whatever refines poses on one picture; :class:`~rnnpose_ros.refinement.refiner.Refiner` is one."""
+
+    def refine(
+        self,
+        frame: ImageFrame,
+        hypotheses: Sequence[PoseHypothesis],
+        objects: Mapping[str, ObjectModel],
+        *,
+        cycles: int | None = None,
+        iterations: int | None = None,
+        trace: bool = False,
+    ) -> list[RefinementResult]:
+        """One result per hypothesis, in order; the failure of one object is a status, not an error."""
+        ...
+
+    def with_config(self, config: RefinerConfig) -> PoseEngine:
+        """The engine under another configuration, sharing what is expensive."""
+        ...
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of this name; ``auto`` is CUDA where there is one.
+
+    Raises:
+        BackendUnavailableError: It is not here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"device: expected auto, cpu, cuda or cuda:<number>, got {name!r}") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise BackendUnavailableError(f"device {name!r} is not here ({torch.cuda.device_count()} found); use device:=cpu")
+    return device
+
+
+def load_engine(config: NodeConfig) -> PoseEngine:
+    """The engine that the configuration asks for, ready to refine.
+
+    Raises:
+        RnnposeError: Device, weights or renderer cannot be used.
+    """
+    if config.engine == "fake":
+        return FakeEngine(config.fake)
+    device = choose_device(config.device)
+    if not config.weights:
+        raise CheckpointError("no weights: set the parameter weights to a .safetensors file")
+    network, info = load_network(resolve_path(config.weights), device=device)
+    renderer = WarpRenderer(device)
+    return Refiner(network, renderer, config.refine, calibration=Calibration(**info.calibration))
+
+
+def reconfigure(engine: PoseEngine, config: NodeConfig) -> PoseEngine:
+    """The same engine under changed dynamic parameters."""
+    return FakeEngine(config.fake) if isinstance(engine, FakeEngine) else engine.with_config(config.refine)
+
+
+def engine_renderer(engine: PoseEngine, config: NodeConfig) -> Renderer:
+    """The renderer for debug pictures: the engine's own where it has one."""
+    own = getattr(engine, "renderer", None)
+    return own if own is not None else WarpRenderer(choose_device(config.device))
+
+
+def load_objects(config: NodeConfig) -> dict[str, ObjectModel]:
+    """Objects under all the names a detector may call them by.
+
+    One that cannot be loaded is said aloud and left out; the others serve.
+
+    Raises:
+        AssetError: The path is wrong, an asked-for name is unknown, or no object is left.
+    """
+    if not config.objects_file:
+        raise AssetError("no objects: set the parameter objects_file to a mesh, an object.yaml or a folder of them")
+    path = resolve_path(config.objects_file)
+    if not path.exists():
+        raise AssetError(f"no objects at {path}: give a mesh, an object.yaml or a folder of them")
+    library = _library(path)
+    wanted = [label for label in config.object_ids if label] or list(library)
+    unknown = sorted(set(wanted) - set(library))
+    if unknown:
+        raise AssetError(f"object_ids: no object is called {unknown[0]!r}; known: {sorted(library)}")
+    objects: dict[str, ObjectModel] = {}
+    for label in wanted:
+        try:
+            objects[label] = library[label]
+        except AssetError as error:
+            logger.error("object %r is left out: %s", label, error)
+    if not objects:
+        raise AssetError(f"none of the objects at {path} could be loaded")
+    return objects
+
+
+def _library(path: Path) -> Mapping[str, ObjectModel]:
+    if path.is_dir() and not (path / "object.yaml").is_file():
+        return ObjectLibrary.from_directory(path)
+    model = load_object(path)
+    return {model.label: model}

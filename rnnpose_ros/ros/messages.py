@@ -1,0 +1,165 @@
+"""The package's nouns to and from ROS messages. Quaternions are xyzw and live here and in geometry only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import Pose, TransformStamped
+from jaxtyping import Float
+from std_msgs.msg import Header
+from torch import Tensor
+from vision_msgs.msg import Detection3D, Detection3DArray, ObjectHypothesisWithPose
+
+from rnnpose_ros.geometry.rotations import matrix_from_quaternion_xyzw, quaternion_xyzw_from_matrix
+from rnnpose_ros.geometry.se3 import from_rotation_translation
+from rnnpose_ros.ros.reasons import Reason, RefusedInputError
+from rnnpose_ros.tracking.tracker import TrackedObject
+from rnnpose_ros.types import ObjectModel, PoseHypothesis
+
+_NS_PER_S = 1_000_000_000
+
+
+def stamp_ns(stamp: Time) -> int:
+    """Nanoseconds since the epoch, exactly."""
+    return stamp.sec * _NS_PER_S + stamp.nanosec
+
+
+def stamp_message(ns: int) -> Time:
+    """The inverse of :func:`stamp_ns`."""
+    return Time(sec=ns // _NS_PER_S, nanosec=ns % _NS_PER_S)
+
+
+def pose_message(T_frame_object: Float[Tensor, "4 4"]) -> Pose:
+    """A pose with a unit quaternion, w >= 0."""
+    message = Pose()
+    x, y, z, w = quaternion_xyzw_from_matrix(T_frame_object[:3, :3].double()).tolist()
+    message.orientation.x, message.orientation.y, message.orientation.z, message.orientation.w = x, y, z, w
+    message.position.x, message.position.y, message.position.z = T_frame_object[:3, 3].double().tolist()
+    return message
+
+
+def matrix_from_pose(pose: Pose) -> Float[Tensor, "4 4"]:
+    """The pose as a float64 matrix; a quaternion of any length but zero is accepted.
+
+    Raises:
+        RefusedInputError: A number is not finite, or the quaternion is zero.
+    """
+    p, q = pose.position, pose.orientation
+    numbers = (p.x, p.y, p.z, q.x, q.y, q.z, q.w)
+    if not all(math.isfinite(value) for value in numbers):
+        raise RefusedInputError(Reason.POSE_INVALID, f"a pose holds numbers that are not finite: {numbers}")
+    if not any(numbers[3:]):
+        raise RefusedInputError(Reason.POSE_INVALID, "a pose has the quaternion 0 0 0 0; no rotation is 0 0 0 1")
+    R = matrix_from_quaternion_xyzw(torch.tensor(numbers[3:], dtype=torch.float64))
+    return from_rotation_translation(R, torch.tensor(numbers[:3], dtype=torch.float64))
+
+
+def transform_message(T_parent_child: Float[Tensor, "4 4"], *, header: Header, child: str) -> TransformStamped:
+    """A transform whose parent and stamp are the header's."""
+    pose = pose_message(T_parent_child)
+    message = TransformStamped(header=header, child_frame_id=child)
+    message.transform.rotation = pose.orientation
+    translation, position = message.transform.translation, pose.position
+    translation.x, translation.y, translation.z = position.x, position.y, position.z
+    return message
+
+
+def matrix_from_transform(message: TransformStamped) -> Float[Tensor, "4 4"]:
+    """The transform as a float64 matrix ``T_parent_child``."""
+    pose = Pose(orientation=message.transform.rotation)
+    translation = message.transform.translation
+    pose.position.x, pose.position.y, pose.position.z = translation.x, translation.y, translation.z
+    return matrix_from_pose(pose)
+
+
+def covariance_list(covariance: Float[Tensor, "6 6"] | None) -> list[float]:
+    """36 numbers, row by row, x y z rotX rotY rotZ about the header frame's axes; zeros when unknown."""
+    if covariance is None or not bool(torch.isfinite(covariance).all()):
+        return [0.0] * 36
+    return covariance.double().flatten().tolist()
+
+
+def hypothesis_from_detection(detection: Detection3D, *, source: str) -> PoseHypothesis:
+    """What a detection says, taken from the best of its results, in its own header's frame.
+
+    Raises:
+        RefusedInputError: It has no result, no class, or no finite pose in front of the camera.
+    """
+    if not detection.results:
+        raise RefusedInputError(Reason.POSE_INVALID, "a detection has no results; results[0] must hold class and pose")
+    best = max(detection.results, key=lambda result: result.hypothesis.score)
+    label = best.hypothesis.class_id
+    if not label:
+        raise RefusedInputError(Reason.POSE_INVALID, "a detection has an empty class_id")
+    T = matrix_from_pose(best.pose.pose)
+    if float(T[2, 3]) <= 0.0:
+        raise RefusedInputError(
+            Reason.POSE_INVALID,
+            f"the pose of {label!r} lies behind the camera (z = {float(T[2, 3]):.3f} m); "
+            "poses are in the optical frame, z forward",
+        )
+    covariance = torch.tensor(list(best.pose.covariance), dtype=torch.float64).reshape(6, 6)
+    return PoseHypothesis(
+        label=label,
+        T_camera_object=T,
+        score=best.hypothesis.score,
+        source=source,
+        instance_id=detection.id,
+        covariance=covariance if bool(covariance.any()) else None,
+    )
+
+
+def detection_message(
+    tracked: TrackedObject, model: ObjectModel, *, header: Header, with_covariance: bool = True
+) -> Detection3D:
+    """An object as a detection: the pose is that of the mesh's origin, the box that of its vertices."""
+    T = tracked.result.T_camera_object.double()
+    best = ObjectHypothesisWithPose()
+    best.hypothesis.class_id = tracked.label
+    best.hypothesis.score = float(tracked.result.score)
+    best.pose.pose = pose_message(T)
+    best.pose.covariance = covariance_list(tracked.result.covariance if with_covariance else None)
+    message = Detection3D(header=header, results=[best], id=tracked.instance_id)
+    vertices = model.mesh.vertices.double()
+    low, high = vertices.amin(0), vertices.amax(0)
+    T_camera_box = T.clone()
+    T_camera_box[:3, 3] = T[:3, :3] @ (0.5 * (low + high)) + T[:3, 3]
+    message.bbox.center = pose_message(T_camera_box)
+    message.bbox.size.x, message.bbox.size.y, message.bbox.size.z = (high - low).tolist()
+    return message
+
+
+def initial_pose_message(hypothesis: PoseHypothesis, *, header: Header) -> Detection3D:
+    """A pose from outside as a detection."""
+    best = ObjectHypothesisWithPose()
+    best.hypothesis.class_id = hypothesis.label
+    best.hypothesis.score = float(hypothesis.score)
+    best.pose.pose = pose_message(hypothesis.T_camera_object)
+    best.pose.covariance = covariance_list(hypothesis.covariance)
+    return Detection3D(header=header, results=[best], id=hypothesis.instance_id)
+
+
+def detections_message(detections: Iterable[Detection3D], *, header: Header) -> Detection3DArray:
+    """All objects of one picture; empty when there are none."""
+    return Detection3DArray(header=header, detections=list(detections))
+
+
+def check_header(header: Header) -> None:
+    """A header that others can relate to.
+
+    Raises:
+        RefusedInputError: The stamp is 0 or the frame has no name.
+    """
+    if stamp_ns(header.stamp) == 0:
+        raise RefusedInputError(Reason.BAD_HEADER, "an image has stamp 0; its driver must stamp it")
+    if not header.frame_id:
+        raise RefusedInputError(Reason.BAD_HEADER, "an image has an empty frame_id; set the camera's optical frame")
+
+
+def header_fields(header: Header) -> dict[str, Any]:
+    """Stamp and frame in plain values, for files."""
+    return {"stamp_ns": stamp_ns(header.stamp), "frame_id": header.frame_id}

@@ -1,0 +1,196 @@
+"""The node's configuration, and its way to and from ROS parameters and YAML.
+
+The frozen dataclasses are the one source: they give every ROS parameter its default, description and
+range. An unknown name is refused, which rclpy by itself would ignore without a word. A change at run
+time builds and validates a whole new configuration; the worker takes it up with its next picture.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from rnnpose_ros.config import Parameter, build, flatten, param, parameters
+from rnnpose_ros.errors import ConfigError
+from rnnpose_ros.refinement.refiner import RefinerConfig
+from rnnpose_ros.ros.camera_info import RECTIFIED_CHOICES
+from rnnpose_ros.ros.fake_engine import FakeEngineConfig
+from rnnpose_ros.tracking.tracker import InitialPoseConfig, TrackingConfig
+
+
+@dataclass(frozen=True, slots=True)
+class QosConfig:
+    """How images are asked for."""
+
+    image_reliability: str = param(
+        "auto", doc="auto asks for what the publishers offer", choices=("auto", "reliable", "best_effort")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SyncConfig:
+    """How images and camera infos find each other."""
+
+    slop: float = param(0.0, doc="Largest difference of their stamps; 0 means equal", unit="s", bounds=(0.0, 0.5))
+    queue: int = param(8, doc="Messages of each kind that wait for their partner", bounds=(1, 60))
+    camera_info_mode: str = param(
+        "synced", doc="latest takes the last camera_info whatever its stamp", choices=("synced", "latest")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PublishConfig:
+    """What goes out."""
+
+    tf: bool = param(True, doc="Publish transforms of tracked objects", dynamic=True)
+    detections: bool = param(True, doc="Publish ~/detections for every picture", dynamic=True)
+
+
+@dataclass(frozen=True, slots=True)
+class TfConfig:
+    """How the objects' frames are called."""
+
+    frame_prefix: str = param("rnnpose/", doc="Stands before every child frame")
+    frame_template: str = param("{class_id}_{instance}", doc="Child frame of an object")
+
+
+@dataclass(frozen=True, slots=True)
+class CovarianceConfig:
+    """The covariance of published poses."""
+
+    publish: bool = param(True, doc="Fill in covariances; zeros mean unknown", dynamic=True)
+
+
+@dataclass(frozen=True, slots=True)
+class DebugConfig:
+    """The debug images, which are made only while somebody listens."""
+
+    max_rate: float = param(5.0, doc="Most debug images per second", unit="Hz", bounds=(0.01, 100.0), dynamic=True)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfig:
+    """Everything the refiner node can be told."""
+
+    engine: str = param("rnnpose", doc="fake answers without network, for tests", choices=("rnnpose", "fake"))
+    device: str = param("auto", doc="auto, cpu, cuda or cuda:<number>; auto is CUDA where there is one")
+    weights: str = param("package://rnnpose_ros/models/weights/small.safetensors", doc="Weights, a path or package://")
+    objects_file: str = param("", doc="A mesh, an object.yaml or a folder of them, a path or package://")
+    object_ids: tuple[str, ...] = param(("",), doc="Labels to serve; none named means all")
+    input_is_rectified: str = param(
+        "auto",
+        doc="true uses P of camera_info, false K and D; auto decides by topic name and D",
+        choices=RECTIFIED_CHOICES,
+    )
+    initial_pose: InitialPoseConfig = InitialPoseConfig()
+    refine: RefinerConfig = RefinerConfig()
+    tracking: TrackingConfig = TrackingConfig()
+    publish: PublishConfig = PublishConfig()
+    tf: TfConfig = TfConfig()
+    covariance: CovarianceConfig = CovarianceConfig()
+    debug: DebugConfig = DebugConfig()
+    qos: QosConfig = QosConfig()
+    sync: SyncConfig = SyncConfig()
+    fake: FakeEngineConfig = FakeEngineConfig()
+
+
+def describe(parameter: Parameter) -> str:
+    """One line: what it is, its unit, what it may be, and when it may change."""
+    spec = parameter.spec
+    parts = [spec.doc.rstrip(".")]
+    if spec.choices is not None:
+        parts.append("one of " + ", ".join(str(choice) for choice in spec.choices))
+    if spec.bounds is not None:
+        unit = f" {spec.unit}" if spec.unit else ""
+        parts.append(f"{spec.bounds[0]:g} to {spec.bounds[1]:g}{unit}")
+    parts.append("may change while running" if spec.dynamic else "fixed at start")
+    return "; ".join(parts)
+
+
+def to_yaml(config_type: type = NodeConfig, *, header: str = "") -> str:
+    """A commented parameter file with every default, for any node name."""
+    lines = [f"# {line}" for line in header.splitlines()] + ["/**:", "  ros__parameters:"]
+    group: tuple[str, ...] = ()
+    for parameter in parameters(config_type):
+        *path, leaf = parameter.name.split(".")
+        shared = 0
+        while shared < min(len(path), len(group)) and path[shared] == group[shared]:
+            shared += 1
+        lines += [f"{'  ' * (depth + 2)}{path[depth]}:" for depth in range(shared, len(path))]
+        group = tuple(path)
+        indent = "  " * (len(path) + 2)
+        lines += [f"{indent}# {describe(parameter)}", f"{indent}{leaf}: {_yaml_value(parameter.default)}"]
+    return "\n".join(lines) + "\n"
+
+
+class NodeParameters:
+    """The configuration of a running node, kept in step with its ROS parameters.
+
+    Args:
+        node: An ``rclpy.node.Node`` on which nothing of the configuration is declared yet.
+        config_type: What to declare.
+
+    Raises:
+        ConfigError: Overrides name unknown parameters or have values outside their bounds; all at once.
+    """
+
+    def __init__(self, node: Any, config_type: type = NodeConfig) -> None:
+        self._type = config_type
+        self._known = {p.name: p for p in parameters(config_type)}
+        overrides = {
+            name: override.value
+            for name, override in node._parameter_overrides.items()
+            if not node.has_parameter(name) and not name.startswith(("qos_overrides.", "use_sim_time"))
+        }
+        self.current: Any = build(config_type, overrides)
+        for name, value in flatten(self.current).items():
+            value = list(value) if isinstance(value, tuple) else value
+            node.declare_parameter(name, value, _descriptor(self._known[name]), ignore_override=True)
+        node.add_on_set_parameters_callback(self._on_change)
+
+    def _on_change(self, changes: list[Any]) -> Any:
+        from rcl_interfaces.msg import SetParametersResult
+
+        values = {change.name: change.value for change in changes if change.name in self._known}
+        try:
+            self.current = build(self._type, values, base=self.current)
+        except ConfigError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
+
+
+def _descriptor(parameter: Parameter) -> Any:
+    from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+
+    spec = parameter.spec
+    descriptor = ParameterDescriptor(description=describe(parameter), read_only=not spec.dynamic)
+    if spec.bounds is not None:
+        low, high = spec.bounds
+        if parameter.type is int:
+            descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high))]
+        elif parameter.type is float:
+            descriptor.floating_point_range = [FloatingPointRange(from_value=float(low), to_value=float(high))]
+    return descriptor
+
+
+def _yaml_value(value: Any) -> str:
+    # JSON's notation is YAML too, and quotes every string: a bare y or n would be read as a boolean.
+    return json.dumps(list(value) if isinstance(value, tuple) else value)
+
+
+_HEADER = """Parameters of the refiner node with their defaults.
+Made from the configuration by: python -m rnnpose_ros.ros.parameters --yaml"""
+
+
+def main() -> None:
+    """Print the parameter file."""
+    parser = argparse.ArgumentParser(description="The refiner node's parameters.")
+    parser.add_argument("--yaml", action="store_true", required=True, help="print a parameter file with all defaults")
+    parser.parse_args()
+    print(to_yaml(header=_HEADER), end="")
+
+
+if __name__ == "__main__":
+    main()
