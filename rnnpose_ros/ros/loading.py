@@ -75,7 +75,7 @@ def load_engine(config: NodeConfig) -> PoseEngine:
         raise CheckpointError("no weights: set the parameter weights to a .safetensors file")
     network, info = load_network(resolve_path(config.weights), device=device)
     renderer = WarpRenderer(device)
-    return Refiner(network, renderer, config.refine, calibration=Calibration(**info.calibration))
+    return Refiner(network, renderer, config.refine, calibration=Calibration.from_mapping(info.calibration))
 
 
 def reconfigure(engine: PoseEngine, config: NodeConfig) -> PoseEngine:

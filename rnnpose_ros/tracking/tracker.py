@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from rnnpose_ros.config import param
+from rnnpose_ros.errors import ConfigError
 from rnnpose_ros.tracking.association import associate
 from rnnpose_ros.types import ObjectModel, PoseHypothesis, RefinementResult
 
@@ -39,6 +40,13 @@ class TrackingConfig:
         0.5, doc="After a longer time between pictures every object is lost.", unit="s", bounds=(0.0, 60.0), dynamic=True
     )
     max_instances_per_class: int = param(4, doc="Most objects of one class at a time.", bounds=(1, 64))
+
+    def __post_init__(self) -> None:
+        if self.recover_score < self.lost_score:
+            raise ConfigError(
+                f"tracking.recover_score ({self.recover_score:g}) must not lie under tracking.lost_score "
+                f"({self.lost_score:g}): a recovered object would be lost at once"
+            )
 
 
 @dataclass(frozen=True, slots=True)
