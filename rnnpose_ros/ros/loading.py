@@ -13,6 +13,7 @@ from rnnpose_ros.checkpoints.checkpoint import load_network
 from rnnpose_ros.errors import AssetError, BackendUnavailableError, CheckpointError, ConfigError
 from rnnpose_ros.objects.library import ObjectLibrary, load_object
 from rnnpose_ros.paths import resolve_path
+from rnnpose_ros.refinement.features import FeatureCache
 from rnnpose_ros.refinement.refiner import Refiner, RefinerConfig
 from rnnpose_ros.refinement.status import Calibration
 from rnnpose_ros.rendering.renderer import Renderer
@@ -83,10 +84,10 @@ def reconfigure(engine: PoseEngine, config: NodeConfig) -> PoseEngine:
     return FakeEngine(config.fake) if isinstance(engine, FakeEngine) else engine.with_config(config.refine)
 
 
-def engine_renderer(engine: PoseEngine, config: NodeConfig) -> Renderer:
-    """The renderer for debug pictures: the engine's own where it has one."""
-    own = getattr(engine, "renderer", None)
-    return own if own is not None else WarpRenderer(choose_device(config.device))
+def picture_features(engine: PoseEngine, config: NodeConfig) -> FeatureCache:
+    """What debug pictures are drawn with: the engine's own renderer where it has one."""
+    own: Renderer | None = getattr(engine, "renderer", None)
+    return FeatureCache(own if own is not None else WarpRenderer(choose_device(config.device)))
 
 
 def load_objects(config: NodeConfig) -> dict[str, ObjectModel]:

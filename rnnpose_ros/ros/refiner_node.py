@@ -11,8 +11,8 @@ import threading
 import time
 import traceback
 from collections.abc import Sequence
+from typing import Any
 
-import rclpy
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image
@@ -21,8 +21,8 @@ from vision_msgs.msg import Detection3DArray
 from rnnpose_ros.ros.camera_info import CameraReader
 from rnnpose_ros.ros.diagnostics import DiagnosticsOutput, FrameLog, statuses
 from rnnpose_ros.ros.inputs import InitialPoseInbox, read_frame
-from rnnpose_ros.ros.loading import engine_renderer, load_engine, load_objects, reconfigure
-from rnnpose_ros.ros.mailbox import Mailbox
+from rnnpose_ros.ros.loading import picture_features, load_engine, load_objects, reconfigure
+from rnnpose_ros.ros.mailbox import Mailbox, MailboxCounts
 from rnnpose_ros.ros.messages import stamp_ns
 from rnnpose_ros.ros.outputs import PoseOutput
 from rnnpose_ros.ros.pairing import Order, Pair, StampOrder, StampPairing
@@ -42,11 +42,16 @@ _END_S = 1.5
 class RefinerNode(Node):
     """Subscribes ``image``, ``camera_info``, ``initial_detections``; publishes /tf, ``~/detections``, ``~/debug``."""
 
-    def __init__(self, name: str = "rnnpose") -> None:
-        super().__init__(name)
+    def __init__(self, name: str = "rnnpose", **node_options: Any) -> None:
+        """
+        Args:
+            name: Of the node.
+            node_options: Go on to ``rclpy.node.Node``: context, parameter_overrides, ...
+        """
+        super().__init__(name, **node_options)
         self.exit_code = EXIT_OK
-        self._parameters = NodeParameters(self)
-        self._config: NodeConfig = self._parameters.current
+        self._settings = NodeParameters(self)
+        self._config: NodeConfig = self._settings.current
         config = self._config
         self._objects = load_objects(config)
         self._engine = load_engine(config)
@@ -62,7 +67,7 @@ class RefinerNode(Node):
         self._order = StampOrder()
         self._log = FrameLog()
         self._output = PoseOutput(self, self._objects)
-        self._debug = DebugImages(self, self._objects, make_renderer=lambda: engine_renderer(self._engine, config))
+        self._debug = DebugImages(self, self._objects, make_features=lambda: picture_features(self._engine, config))
         self._subscribe(config)
         self._worker = threading.Thread(target=self._work, name="refiner", daemon=True)
         self._worker.start()
@@ -74,11 +79,21 @@ class RefinerNode(Node):
         self._worker.join(_END_S)
         return not self._worker.is_alive()
 
+    @property
+    def counts(self) -> dict[Reason, int]:
+        """How often each reason came up; BUSY are pictures that a newer one replaced."""
+        return {**self._reporter.counts, Reason.BUSY: self._mailbox.counts.dropped}
+
+    @property
+    def mailbox_counts(self) -> MailboxCounts:
+        """What became of the pairs of image and camera info."""
+        return self._mailbox.counts
+
     def _subscribe(self, config: NodeConfig) -> None:
         group = MutuallyExclusiveCallbackGroup()
         reliability = config.qos.image_reliability
         image = MatchingSubscription(
-            self, Image, "image", self._on_image, reliability=reliability, depth=2, callback_group=group
+            self, Image, "image", self._on_image, reliability=reliability, depth=8, callback_group=group
         )
         others = MutuallyExclusiveCallbackGroup()
         MatchingSubscription(
@@ -115,7 +130,7 @@ class RefinerNode(Node):
             self.get_logger().fatal(f"{Reason.ENGINE_ERROR.value}: the worker failed\n{traceback.format_exc()}")
             self.exit_code = EXIT_FAILED
             self._mailbox.close()
-            rclpy.try_shutdown()
+            self.context.try_shutdown()
 
     def _process(self, pair: Pair) -> None:
         """One picture, from messages to messages."""
@@ -166,7 +181,7 @@ class RefinerNode(Node):
         return order is not Order.OLD
 
     def _take_up_changes(self) -> None:
-        config = self._parameters.current
+        config = self._settings.current
         if config is not self._config:
             self._config = config
             self._engine = reconfigure(self._engine, config)

@@ -10,8 +10,8 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
+from rnnpose_ros.refinement.features import FeatureCache
 from rnnpose_ros.refinement.pictures import overlay, similarity_map
-from rnnpose_ros.rendering.renderer import Renderer
 from rnnpose_ros.ros.images import fill_message
 from rnnpose_ros.types import ImageFrame, ObjectModel, PoseHypothesis, RefinementResult
 
@@ -22,19 +22,19 @@ class DebugImages:
     Args:
         node: Where the publishers live.
         objects: By label.
-        make_renderer: Called when the first overlay is drawn.
+        make_features: Called when the first overlay is drawn.
     """
 
     def __init__(
-        self, node: Node, objects: Mapping[str, ObjectModel], *, make_renderer: Callable[[], Renderer]
+        self, node: Node, objects: Mapping[str, ObjectModel], *, make_features: Callable[[], FeatureCache]
     ) -> None:
         # Reliable: a best-effort image of this size hardly ever arrives whole on a default install.
         qos = QoSProfile(depth=2)
         self._overlay = node.create_publisher(Image, "~/debug/overlay", qos)
         self._similarity = node.create_publisher(Image, "~/debug/similarity", qos)
         self._objects = objects
-        self._make_renderer = make_renderer
-        self._renderer: Renderer | None = None
+        self._make_features = make_features
+        self._features: FeatureCache | None = None
         self._next_at = 0.0
 
     def wanted(self, *, max_rate_hz: float) -> bool:
@@ -64,9 +64,9 @@ class DebugImages:
             header: The image's own.
         """
         if self._overlay.get_subscription_count():
-            if self._renderer is None:
-                self._renderer = self._make_renderer()
-            picture = overlay(frame, results, self._objects, self._renderer, initial=initial)
+            if self._features is None:
+                self._features = self._make_features()
+            picture = overlay(frame, results, self._objects, self._features, initial=initial)
             self._overlay.publish(fill_message(Image(header=header), picture, encoding="rgb8"))
         if self._similarity.get_subscription_count():
             values = similarity_map(frame, results)
