@@ -133,14 +133,14 @@ def detection_message(
     return message
 
 
-def initial_pose_message(hypothesis: PoseHypothesis, *, header: Header) -> Detection3D:
-    """A pose from outside as a detection."""
+def initial_pose_message(hypothesis: PoseHypothesis, *, header: Header, instance_id: str) -> Detection3D:
+    """A pose from outside as a detection; the id says which poses mean the same object."""
     best = ObjectHypothesisWithPose()
     best.hypothesis.class_id = hypothesis.label
     best.hypothesis.score = float(hypothesis.score)
     best.pose.pose = pose_message(hypothesis.T_camera_object)
     best.pose.covariance = covariance_list(hypothesis.covariance)
-    return Detection3D(header=header, results=[best], id=hypothesis.instance_id)
+    return Detection3D(header=header, results=[best], id=instance_id)
 
 
 def detections_message(detections: Iterable[Detection3D], *, header: Header) -> Detection3DArray:

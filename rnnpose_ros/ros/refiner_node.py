@@ -7,14 +7,11 @@ called from there; the node itself holds no mathematics.
 from __future__ import annotations
 
 import sys
-import threading
 import time
-import traceback
 from collections.abc import Sequence
 from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image
 from vision_msgs.msg import Detection3DArray
 
@@ -29,27 +26,23 @@ from rnnpose_ros.ros.pairing import Order, Pair, StampOrder, StampPairing
 from rnnpose_ros.ros.parameters import NodeConfig, NodeParameters
 from rnnpose_ros.ros.reasons import Reason, RefusedInputError, reason_lost
 from rnnpose_ros.ros.reporter import Reporter
-from rnnpose_ros.ros.running import EXIT_FAILED, EXIT_OK, run_node
+from rnnpose_ros.ros.running import RunnableNode, Worker, run_node
 from rnnpose_ros.ros.subscriptions import MatchingSubscription
 from rnnpose_ros.ros.visualization import DebugImages
 from rnnpose_ros.tracking.tracker import TRACK_SOURCE, FrameOutcome, Tracker
 from rnnpose_ros.types import ImageFrame, PoseHypothesis, RefinementResult
 
-_END_S = 1.5
-"""How long the worker may take to end; an interrupt must end the node within two seconds."""
 
-
-class RefinerNode(Node):
+class RefinerNode(RunnableNode):
     """Subscribes ``image``, ``camera_info``, ``initial_detections``; publishes /tf, ``~/detections``, ``~/debug``."""
 
     def __init__(self, name: str = "rnnpose", **node_options: Any) -> None:
         """
         Args:
             name: Of the node.
-            node_options: Go on to ``rclpy.node.Node``: context, parameter_overrides, ...
+            node_options: Go on to its base classes: context, parameter_overrides, ...
         """
         super().__init__(name, **node_options)
-        self.exit_code = EXIT_OK
         self._settings = NodeParameters(self)
         self._config: NodeConfig = self._settings.current
         config = self._config
@@ -69,15 +62,13 @@ class RefinerNode(Node):
         self._output = PoseOutput(self, self._objects)
         self._debug = DebugImages(self, self._objects, make_features=lambda: picture_features(self._engine, config))
         self._subscribe(config)
-        self._worker = threading.Thread(target=self._work, name="refiner", daemon=True)
-        self._worker.start()
+        self._worker = Worker(self, self._work)
         self.get_logger().info(f"ready: engine {config.engine}, objects {', '.join(self._objects)}")
 
     def close(self) -> bool:
         """End the worker; False when it is still busy after a while."""
         self._mailbox.close()
-        self._worker.join(_END_S)
-        return not self._worker.is_alive()
+        return self._worker.join()
 
     @property
     def counts(self) -> dict[Reason, int]:
@@ -116,21 +107,15 @@ class RefinerNode(Node):
             self._mailbox.put(pair)
 
     def _work(self) -> None:
-        try:
-            while not self._mailbox.is_closed:
-                pair = self._mailbox.take(timeout_s=1.0)
-                if pair is None:
-                    self._explain_silence()
-                    continue
-                try:
-                    self._process(pair)
-                except RefusedInputError as error:
-                    self._reporter.refuse_error(error)
-        except Exception:  # the one place that catches everything: it reports and stops the node
-            self.get_logger().fatal(f"{Reason.ENGINE_ERROR.value}: the worker failed\n{traceback.format_exc()}")
-            self.exit_code = EXIT_FAILED
-            self._mailbox.close()
-            self.context.try_shutdown()
+        while not self._mailbox.is_closed:
+            pair = self._mailbox.take(timeout_s=1.0)
+            if pair is None:
+                self._explain_silence()
+                continue
+            try:
+                self._process(pair)
+            except RefusedInputError as error:
+                self._reporter.refuse_error(error)
 
     def _process(self, pair: Pair) -> None:
         """One picture, from messages to messages."""

@@ -11,8 +11,9 @@ import contextlib
 import os
 import signal
 import sys
+import threading
+import traceback
 from collections.abc import Callable
-from typing import Protocol
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
@@ -21,19 +22,48 @@ from rclpy.node import Node
 from rnnpose_ros.errors import RnnposeError
 
 EXIT_OK, EXIT_FAILED, EXIT_BAD_INPUT = 0, 1, 2
+_END_S = 1.5
+"""How long a worker may take to end; an interrupt must end a node within two seconds."""
 
 
-class RunnableNode(Protocol):
-    """A node that ends in order."""
+class RunnableNode(Node):
+    """A node that can be ended in order, and says how it ended."""
 
-    exit_code: int
+    exit_code: int = EXIT_OK
 
     def close(self) -> bool:
         """End own threads; False when one of them does not answer in time."""
-        ...
+        return True
 
 
-def run_node(make: Callable[[], Node], *, args: list[str] | None = None, threads: int = 3) -> int:
+class Worker:
+    """The thread in which a node works.
+
+    Whatever the work raises is reported, sets the node's exit code and shuts its context down; this is
+    the one place that catches everything.
+    """
+
+    def __init__(self, node: RunnableNode, work: Callable[[], None]) -> None:
+        self._node = node
+        self._work = work
+        self._thread = threading.Thread(target=self._run, name=f"{node.get_name()} worker", daemon=True)
+        self._thread.start()
+
+    def join(self) -> bool:
+        """Wait a moment for the work to end; False when it has not."""
+        self._thread.join(_END_S)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        except Exception:
+            self._node.get_logger().fatal(f"the worker failed\n{traceback.format_exc()}")
+            self._node.exit_code = EXIT_FAILED
+            self._node.context.try_shutdown()
+
+
+def run_node(make: Callable[[], RunnableNode], *, args: list[str] | None = None, threads: int = 3) -> int:
     """Run one node until it is interrupted or shuts its context down; returns the exit code."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     node = None
