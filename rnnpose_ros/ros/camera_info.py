@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -24,6 +24,7 @@ RECTIFIED_CHOICES = ("auto", "true", "false")
 _COEFFICIENTS = {"plumb_bob": (4, 5), "rational_polynomial": (5, 8, 12, 14), "equidistant": (4,)}
 
 
+@runtime_checkable
 class CameraInfoMessage(Protocol):
     """The fields of sensor_msgs/CameraInfo that are read."""
 

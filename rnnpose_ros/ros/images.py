@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -18,6 +18,7 @@ from jaxtyping import Float, Shaped, UInt8
 from rnnpose_ros.ros.reasons import Reason, RefusedInputError
 
 
+@runtime_checkable
 class ImageMessage(Protocol):
     """The fields of sensor_msgs/Image that are read."""
 

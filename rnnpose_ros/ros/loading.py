@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 
-from rnnpose_ros.checkpoints.checkpoint import load_network
-from rnnpose_ros.errors import AssetError, BackendUnavailableError, CheckpointError, ConfigError
+from rnnpose_ros.checkpoints.checkpoint import default_weights, load_network
+from rnnpose_ros.errors import AssetError, BackendUnavailableError, ConfigError
+from rnnpose_ros.geometry.camera import intrinsics
 from rnnpose_ros.objects.library import ObjectLibrary, load_object
 from rnnpose_ros.paths import resolve_path
 from rnnpose_ros.refinement.features import FeatureCache
@@ -25,6 +26,7 @@ from rnnpose_ros.types import ImageFrame, ObjectModel, PoseHypothesis, Refinemen
 logger = logging.getLogger(__name__)
 
 
+@runtime_checkable
 class PoseEngine(Protocol):
     """Whatever refines poses on one picture; :class:`~rnnpose_ros.refinement.refiner.Refiner` is one."""
 
@@ -72,9 +74,8 @@ def load_engine(config: NodeConfig) -> PoseEngine:
     if config.engine == "fake":
         return FakeEngine(config.fake)
     device = choose_device(config.device)
-    if not config.weights:
-        raise CheckpointError("no weights: set the parameter weights to a .safetensors file")
-    network, info = load_network(resolve_path(config.weights), device=device)
+    weights = resolve_path(config.weights) if config.weights else default_weights()
+    network, info = load_network(weights, device=device)
     renderer = WarpRenderer(device)
     return Refiner(network, renderer, config.refine, calibration=Calibration.from_mapping(info.calibration))
 
@@ -82,6 +83,19 @@ def load_engine(config: NodeConfig) -> PoseEngine:
 def reconfigure(engine: PoseEngine, config: NodeConfig) -> PoseEngine:
     """The same engine under changed dynamic parameters."""
     return FakeEngine(config.fake) if isinstance(engine, FakeEngine) else engine.with_config(config.refine)
+
+
+def warm_up(engine: PoseEngine, objects: Mapping[str, ObjectModel]) -> None:
+    """Refine every object once in a grey picture, so that the first real one is not slower than the others."""
+    camera = intrinsics(500.0, 500.0, 320.0, 240.0, width=640, height=480)
+    frame = ImageFrame(rgb=torch.full((480, 640, 3), 128, dtype=torch.uint8), camera=camera)
+    starts = []
+    for label, model in objects.items():
+        T = torch.eye(4, dtype=torch.float64)
+        T[:3, 3] = -model.centre.double()
+        T[2, 3] += 4.0 * model.diameter
+        starts.append(PoseHypothesis(label=label, T_camera_object=T))
+    engine.refine(frame, starts, objects, cycles=1, iterations=1)
 
 
 def picture_features(engine: PoseEngine, config: NodeConfig) -> FeatureCache:

@@ -76,7 +76,7 @@ class NodeConfig:
 
     engine: str = param("rnnpose", doc="fake answers without network, for tests", choices=("rnnpose", "fake"))
     device: str = param("auto", doc="auto, cpu, cuda or cuda:<number>; auto is CUDA where there is one")
-    weights: str = param("package://rnnpose_ros/models/weights/small.safetensors", doc="Weights, a path or package://")
+    weights: str = param("", doc="Weights (.safetensors), a path or package://; empty means the packaged small network")
     objects_file: str = param("", doc="A mesh, an object.yaml or a folder of them, a path or package://")
     object_ids: tuple[str, ...] = param(("",), doc="Labels to serve; none named means all")
     input_is_rectified: str = param(

@@ -43,7 +43,9 @@ class PlayerConfig:
     first: int = param(0, doc="Index of the first frame", bounds=(0, 10_000_000))
     count: int = param(0, doc="How many frames; 0 means all", bounds=(0, 10_000_000))
     frame_id: str = param("camera_color_optical_frame", doc="Frame of image and camera_info")
-    wait_subscribers: int = param(1, doc="Subscribers of both topics to wait for", bounds=(0, 100))
+    wait_image: int = param(1, doc="Subscribers of image to wait for", bounds=(0, 100))
+    wait_camera_info: int = param(1, doc="Subscribers of camera_info to wait for", bounds=(0, 100))
+    wait_sequence_info: int = param(0, doc="Subscribers of sequence_info to wait for", bounds=(0, 100))
     wait_limit: float = param(30.0, doc="Longest wait for them; then the node fails", unit="s", bounds=(0.0, 600.0))
     lockstep: bool = param(False, doc="Send each frame only after ~/detections of the refiner answered the last")
     refiner: str = param("/rnnpose", doc="Full name of the refiner node, for lockstep")
@@ -89,11 +91,16 @@ class PlayerNode(RunnableNode):
 
     def _wait_for_subscribers(self) -> bool:
         """True once they are there; False, with the exit code set, when they do not come."""
-        wanted = self._config.wait_subscribers
+        config = self._config
+        wanted = {
+            self._images: config.wait_image,
+            self._infos: config.wait_camera_info,
+            self._facts: config.wait_sequence_info,
+        }
         waited = 0.0
-        while min(p.get_subscription_count() for p in (self._images, self._infos)) < wanted:
-            if waited >= self._config.wait_limit:
-                self.get_logger().fatal(f"fewer than {wanted} subscribers of image and camera_info came; not playing")
+        while missing := [p.topic_name for p, number in wanted.items() if p.get_subscription_count() < number]:
+            if waited >= config.wait_limit:
+                self.get_logger().fatal(f"not playing: too few subscribers of {', '.join(missing)} came")
                 self.exit_code = EXIT_FAILED
                 return False
             if self._stopped.wait(0.05):

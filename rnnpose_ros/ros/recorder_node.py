@@ -1,6 +1,6 @@
 """Listens to what a refiner says and writes it down; publishes nothing.
 
-Into its folder go ``run.json`` (the player's facts and counts), ``transforms.jsonl``,
+Into its folder go ``sequence.json`` (the player's facts), ``counts.json`` at the end, ``transforms.jsonl``,
 ``detections.jsonl``, ``initial.jsonl`` (one message a line, stamps in nanoseconds, poses as 4 x 4
 matrices, with the time of hearing), ``overlay/<stamp>.jpg`` and ``similarity/<stamp>.png`` (8 bits, 255 is 1).
 """
@@ -63,7 +63,6 @@ class RecorderNode(RunnableNode):
         self._folder = Path(self._config.folder)
         for kind in _SUFFIX:
             (self._folder / kind).mkdir(parents=True, exist_ok=True)
-        self._facts: dict[str, Any] = {}
         self._counts: Counter[str] = Counter()
         self._files: dict[str, Any] = {}
         self._born_at = self._heard_at = time.monotonic()
@@ -75,8 +74,7 @@ class RecorderNode(RunnableNode):
         """Write down the counts."""
         for file in self._files.values():
             file.close()
-        body = {"sequence": self._facts, "counts": dict(self._counts)}
-        (self._folder / "run.json").write_text(json.dumps(body, indent=1))
+        (self._folder / "counts.json").write_text(json.dumps(dict(self._counts)))
         return True
 
     def _subscribe(self) -> None:
@@ -91,7 +89,7 @@ class RecorderNode(RunnableNode):
         self.create_subscription(Image, f"{refiner}/debug/similarity", self._on_similarity, few)
 
     def _on_facts(self, message: String) -> None:
-        self._facts = json.loads(message.data)
+        (self._folder / "sequence.json").write_text(message.data)
         self._player_seen = True
 
     def _on_transforms(self, message: TFMessage) -> None:

@@ -48,6 +48,8 @@ class RefinerNode(RunnableNode):
         config = self._config
         self._objects = load_objects(config)
         self._engine = load_engine(config)
+        if config.engine != "fake":
+            warm_up(self._engine, self._objects)
         self._reporter = Reporter(self.get_logger())
         self._tracker = Tracker(config.tracking, config.initial_pose, objects=self._objects)
         self._poses = InitialPoseInbox(self._objects, self._reporter)

@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Callable
 
 import rclpy
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.node import Node
 
 from rnnpose_ros.errors import RnnposeError
@@ -72,7 +72,7 @@ def run_node(make: Callable[[], RunnableNode], *, args: list[str] | None = None,
     try:
         rclpy.init(args=args)
         node = make()
-        executor = MultiThreadedExecutor(threads)
+        executor = MultiThreadedExecutor(threads) if threads > 1 else SingleThreadedExecutor()
         executor.add_node(node)
         executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):
