@@ -43,7 +43,7 @@ def _package_roots(package: str) -> list[Path]:
     except ImportError:
         pass
     else:
-        with suppress(PackageNotFoundError):
+        with suppress(PackageNotFoundError, OSError):
             roots.append(Path(get_package_share_directory(package)))
     installed = Path(sys.prefix) / "share" / package
     return [*roots, installed] if installed.is_dir() else roots

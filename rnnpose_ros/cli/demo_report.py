@@ -19,9 +19,7 @@ from rnnpose_ros.sources.recorded import FrameClock
 from rnnpose_ros.sources.sequence import Sequence
 
 
-def report(
-    recording: Path, sequence: Sequence, out: Path, *, settings: DemoSettings
-) -> tuple[DemoSummary, str]:
+def report(recording: Path, sequence: Sequence, out: Path, *, settings: DemoSettings) -> tuple[DemoSummary, str]:
     """Write the report; returns the figures and a short table.
 
     A record is made of every picture that the node answered from the first initial pose on, also of those

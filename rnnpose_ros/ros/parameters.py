@@ -180,7 +180,7 @@ def _yaml_value(value: Any) -> str:
     return json.dumps(list(value) if isinstance(value, tuple) else value)
 
 
-_HEADER = """Parameters of the refiner node with their defaults.
+FILE_HEADER = """Parameters of the refiner node with their defaults.
 Made from the configuration by: python -m rnnpose_ros.ros.parameters --yaml"""
 
 
@@ -189,7 +189,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="The refiner node's parameters.")
     parser.add_argument("--yaml", action="store_true", required=True, help="print a parameter file with all defaults")
     parser.parse_args()
-    print(to_yaml(header=_HEADER), end="")
+    print(to_yaml(header=FILE_HEADER), end="")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from vision_msgs.msg import Detection3DArray
 from rnnpose_ros.ros.camera_info import CameraReader
 from rnnpose_ros.ros.diagnostics import DiagnosticsOutput, FrameLog, statuses
 from rnnpose_ros.ros.inputs import InitialPoseInbox, read_frame
-from rnnpose_ros.ros.loading import picture_features, load_engine, load_objects, reconfigure
+from rnnpose_ros.ros.loading import load_engine, load_objects, picture_features, reconfigure, warm_up
 from rnnpose_ros.ros.mailbox import Mailbox, MailboxCounts
 from rnnpose_ros.ros.messages import stamp_ns
 from rnnpose_ros.ros.outputs import PoseOutput
@@ -92,9 +92,7 @@ class RefinerNode(RunnableNode):
         MatchingSubscription(
             self, CameraInfo, "camera_info", self._on_info, reliability=reliability, depth=8, callback_group=others
         )
-        self.create_subscription(
-            Detection3DArray, "initial_detections", self._poses.put, 10, callback_group=others
-        )
+        self.create_subscription(Detection3DArray, "initial_detections", self._poses.put, 10, callback_group=others)
         self._cameras = CameraReader(rectified=config.input_is_rectified, image_topic=image.topic)
         DiagnosticsOutput(self, self._account, callback_group=MutuallyExclusiveCallbackGroup())
 
@@ -141,9 +139,7 @@ class RefinerNode(RunnableNode):
             shown = [item.result for item in outcome.tracked]
             self._debug.publish(frame, shown, initial=starts, header=pair.image.header)
 
-    def _refine(
-        self, frame: ImageFrame, starts: Sequence[PoseHypothesis], *, trace: bool
-    ) -> list[RefinementResult]:
+    def _refine(self, frame: ImageFrame, starts: Sequence[PoseHypothesis], *, trace: bool) -> list[RefinementResult]:
         """New objects by the full programme, tracked ones by the short one; in the order of the starts."""
         tracking = self._config.tracking
         known = [i for i, start in enumerate(starts) if start.source == TRACK_SOURCE]

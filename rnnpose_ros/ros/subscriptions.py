@@ -48,9 +48,7 @@ class MatchingSubscription:
             QoSProfile(depth=depth, reliability=policy),
             callback_group=callback_group,
         )
-        self._policy = (
-            ReliabilityPolicy.BEST_EFFORT if reliability == "best_effort" else ReliabilityPolicy.RELIABLE
-        )
+        self._policy = ReliabilityPolicy.BEST_EFFORT if reliability == "best_effort" else ReliabilityPolicy.RELIABLE
         self._subscription = self._make(self._policy)
         if reliability == "auto":
             node.create_timer(_CHECK_PERIOD_S, self._follow_publishers, callback_group=callback_group)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -12,7 +11,10 @@ from rnnpose_ros.geometry.rotations import rotation_angle
 
 
 def pose_distance(
-    T_camera_a: Float[Tensor, "4 4"], T_camera_b: Float[Tensor, "4 4"], *, symmetries: Float[Tensor, "S 4 4"] | None = None
+    T_camera_a: Float[Tensor, "4 4"],
+    T_camera_b: Float[Tensor, "4 4"],
+    *,
+    symmetries: Float[Tensor, "S 4 4"] | None = None,
 ) -> tuple[float, float]:
     """Distance of the origins in metres and the angle between the axes in radians.
 

@@ -37,7 +37,11 @@ class TrackingConfig:
         3, doc="Pictures in which a lost object is looked for where it was last seen.", bounds=(1, 100), dynamic=True
     )
     max_gap: float = param(
-        0.5, doc="After a longer time between pictures every object is lost.", unit="s", bounds=(0.0, 60.0), dynamic=True
+        0.5,
+        doc="After a longer time between pictures every object is lost.",
+        unit="s",
+        bounds=(0.0, 60.0),
+        dynamic=True,
     )
     max_instances_per_class: int = param(4, doc="Most objects of one class at a time.", bounds=(1, 64))
 
@@ -54,14 +58,22 @@ class InitialPoseConfig:
     """Which poses from outside are believed, and when they mean an object that is tracked already."""
 
     max_age: float = param(
-        1.0, doc="Largest time between a pose and the picture it is used on.", unit="s", bounds=(0.001, 9.0), dynamic=True
+        1.0,
+        doc="Largest time between a pose and the picture it is used on.",
+        unit="s",
+        bounds=(0.001, 9.0),
+        dynamic=True,
     )
     min_score: float = param(0.0, doc="Poses of a lower score are not used.", bounds=(0.0, 1.0), dynamic=True)
     association_distance: float = param(
         0.1, doc="A pose farther from every track means another object.", unit="m", bounds=(0.001, 2.0), dynamic=True
     )
     association_angle: float = param(
-        0.8, doc="A pose turned farther from every track means another object.", unit="rad", bounds=(0.01, 3.15), dynamic=True
+        0.8,
+        doc="A pose turned farther from every track means another object.",
+        unit="rad",
+        bounds=(0.01, 3.15),
+        dynamic=True,
     )
 
 

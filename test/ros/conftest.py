@@ -182,7 +182,9 @@ def graph(domain_id: int) -> Iterator[Graph]:
     made.close()
 
 
-def image_message(stamp_ns: int, *, frame_id: str = "camera", encoding: str = "rgb8", size: Any = None, **_: Any) -> Any:
+def image_message(
+    stamp_ns: int, *, frame_id: str = "camera", encoding: str = "rgb8", size: Any = None, **_: Any
+) -> Any:
     """A grey rgb8 picture."""
     from sensor_msgs.msg import Image
 

@@ -27,7 +27,9 @@ def message(rows: np.ndarray, *, width: int, encoding: str, padding: int = 0, bi
 
 def direct(picture: np.ndarray, encoding: str, **options: Any) -> Any:
     """A message of an H x W x C picture."""
-    return message(picture.reshape(len(picture), -1).view(np.uint8), width=picture.shape[1], encoding=encoding, **options)
+    return message(
+        picture.reshape(len(picture), -1).view(np.uint8), width=picture.shape[1], encoding=encoding, **options
+    )
 
 
 @pytest.mark.parametrize("padding", [0, 1, 6])
@@ -40,9 +42,7 @@ def test_padded_rows_stay_straight(encoding: str, order: tuple[int, ...], paddin
 
 def test_rgb8_is_read_without_a_copy_and_cannot_be_written() -> None:
     data = bytearray(4 * 4 * 3)
-    view = rgb_from_message(
-        SimpleNamespace(height=4, width=4, encoding="rgb8", step=12, is_bigendian=0, data=data)
-    )
+    view = rgb_from_message(SimpleNamespace(height=4, width=4, encoding="rgb8", step=12, is_bigendian=0, data=data))
     data[0] = 77
     assert view[0, 0, 0] == 77
     assert not view.flags.writeable

@@ -34,7 +34,7 @@ def test_unpaired_leftovers_of_a_loop_do_not_stop_the_next_one() -> None:
         pairing.add_image("image", stamp_ns=stamp)
         pairs += pairing.add_info("info", stamp_ns=stamp) is not None
     assert pairs == 100
-    assert pairing.counts.unpaired_images == 10
+    assert pairing.counts.unpaired_images == 6, "five pushed each other out, one made room for the loop"
 
 
 @pytest.mark.parametrize(("offset_ns", "is_paired"), [(0, True), (40_000_000, True), (40_000_001, False)])

@@ -33,7 +33,7 @@ class Run:
         self.stamp_ns = 10**9
         self.starts: list[PoseHypothesis] = []
 
-    def frame(self, *hypotheses: PoseHypothesis, score=0.9, after_ns: int = FRAME_NS, move: float = 0.0):  # noqa: ANN001, ANN201
+    def frame(self, *hypotheses: PoseHypothesis, score=0.9, after_ns: int = FRAME_NS, move: float = 0.0):
         self.stamp_ns += after_ns
         self.starts = self.tracker.begin_frame(self.stamp_ns, hypotheses)
         scores = score if isinstance(score, list) else [score] * len(self.starts)

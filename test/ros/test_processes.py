@@ -1,0 +1,150 @@
+"""Nodes as processes: how they end, and the whole chain from player to report."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from .conftest import Graph
+
+pytest.importorskip("rclpy", reason="no ROS 2 on this machine")
+pytestmark = pytest.mark.ros
+
+_ROOT = Path(__file__).resolve().parents[2]
+T0 = 1_700_000_000_000_000_000
+
+
+def start_refiner(domain_id: int, *overrides: str, **options: Any) -> subprocess.Popen[str]:
+    """A refiner with the fake engine in a session of its own."""
+    arguments = [part for override in ("engine:=fake", *overrides) for part in ("-p", override)]
+    environment = {**os.environ, "ROS_DOMAIN_ID": str(domain_id), "PYTHONPATH": str(_ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "rnnpose_ros.ros.refiner_node", "--ros-args", *arguments],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        **options,
+    )
+
+
+def _ignore_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def test_an_interrupt_ends_a_busy_node_within_two_seconds_with_code_0(graph: Graph, cube_mesh: Path) -> None:
+    domain_id = graph.context.get_domain_id()
+    # Started like a shell's background child, which inherits that interrupts are ignored.
+    process = start_refiner(
+        domain_id,
+        f"objects_file:={cube_mesh}",
+        "fake.mode:=slow",
+        "fake.delay:=5.0",
+        preexec_fn=_ignore_interrupts,
+    )
+    try:
+        graph.wait_for(graph._is_connected, "the process to be connected", timeout_s=60.0)
+        graph.send_pose(T0)
+        graph.send(T0)
+        graph.send(T0 + 10**7)
+        graph.infos.wait_for_all_acked()
+        time.sleep(0.3)  # until the worker is inside the engine, which nothing outside can see
+        asked_at = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=10.0)
+        assert time.monotonic() - asked_at < 2.5, "two seconds, and the interpreter's own end"
+        assert process.returncode == 0, errors
+        assert "Traceback" not in errors
+    finally:
+        process.kill()
+
+
+def test_an_unknown_parameter_ends_the_node_with_one_line_and_code_2(domain_id: int, cube_mesh: Path) -> None:
+    process = start_refiner(domain_id, f"objects_file:={cube_mesh}", "refine.cylces:=3")
+    _, errors = process.communicate(timeout=60.0)
+    assert process.returncode == 2
+    assert errors.splitlines() == ["error: unknown parameter 'refine.cylces', did you mean 'refine.cycles'?"]
+
+
+def test_a_missing_mesh_ends_the_node_with_one_line_and_code_2(domain_id: int, tmp_path: Path) -> None:
+    process = start_refiner(domain_id, f"objects_file:={tmp_path / 'none.obj'}")
+    _, errors = process.communicate(timeout=60.0)
+    assert process.returncode == 2
+    assert len(errors.splitlines()) == 1
+    assert "none.obj" in errors
+
+
+def test_a_worker_that_fails_says_so_and_ends_the_node_with_code_1(graph: Graph, cube_mesh: Path) -> None:
+    process = start_refiner(graph.context.get_domain_id(), f"objects_file:={cube_mesh}", "fake.mode:=raise")
+    try:
+        graph.wait_for(graph._is_connected, "the process to be connected", timeout_s=60.0)
+        graph.send_pose(T0)
+        graph.send(T0)
+        _, errors = process.communicate(timeout=15.0)
+        assert process.returncode == 1
+        assert "the fake engine fails, as it was told to" in errors
+    finally:
+        process.kill()
+
+
+@pytest.fixture
+def sequence_folder(tmp_path: Path, cube_mesh: Path) -> Path:
+    """Fifteen pictures at 10 Hz of noise, with a pose of the cube in each."""
+    folder = tmp_path / "sequence"
+    (folder / "frames").mkdir(parents=True)
+    (folder / "cube.obj").write_text(cube_mesh.read_text())
+    camera = {"fx": 300.0, "fy": 300.0, "cx": 160.0, "cy": 120.0, "width": 320, "height": 240}
+    (folder / "camera.json").write_text(json.dumps(camera))
+    rng = np.random.default_rng(0)
+    poses = {}
+    for i in range(15):
+        cv2.imwrite(str(folder / "frames" / f"{i:04d}.png"), rng.integers(0, 256, (240, 320, 3), np.uint8))
+        poses[str(i)] = {"R": np.eye(3).tolist(), "t_m": [0.001 * i, 0.0, 0.6]}
+    (folder / "poses.json").write_text(json.dumps({"object": "cube", "fps": 10, "frames": poses}))
+    return folder
+
+
+def test_four_processes_bring_transforms_with_the_pictures_stamps_and_a_report(
+    sequence_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from rnnpose_ros.cli.demo import run_demo
+    from rnnpose_ros.cli.demo_graph import DemoSettings
+
+    out = tmp_path / "out"
+    code = run_demo(sequence_folder, out, settings=DemoSettings(engine="fake", every=0, noise_scale=0.2))
+    assert code == 1, "the fake engine refines nothing, so the initial poses are not beaten"
+    assert "do not beat" in capsys.readouterr().out
+    facts = json.loads((out / "recording" / "sequence.json").read_text())
+    sent = {facts["start_ns"] + round(i * 1e9 / facts["fps"]) for i in range(facts["n_frames"])}
+    lines = [json.loads(line) for line in (out / "recording" / "transforms.jsonl").read_text().splitlines()]
+    stamps = [line["stamp_ns"] for line in lines]
+    assert len(stamps) >= 5
+    assert len(set(stamps)) == len(stamps), "no child and stamp twice"
+    assert set(stamps) <= sent
+    assert {line["child"] for line in lines} == {"rnnpose/cube_0"}
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["frames_refined"] == len(stamps)
+    assert (out / "report.html").stat().st_size > 1000
+    assert (out / "poses.csv").read_text().count("\n") == summary["frames"] + 1
+    assert list((out / "recording" / "overlay").iterdir())
+    assert list((out / "recording" / "similarity").iterdir())
+
+
+def test_a_process_that_cannot_start_is_said_with_the_end_of_its_log(sequence_folder: Path, tmp_path: Path) -> None:
+    from rnnpose_ros.cli.demo_graph import DemoError, DemoSettings, play
+    from rnnpose_ros.sources.sequence import read_sequence
+
+    settings = DemoSettings(engine="fake", refiner={"refine.cylces": 3})
+    with pytest.raises(DemoError, match="the refiner ended with code 2(.|\n)*did you mean 'refine.cycles'"):
+        play(read_sequence(sequence_folder), tmp_path / "out", settings=settings)
