@@ -48,12 +48,18 @@ class DemoSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class _Process:
+class DemoProcess:
+    """One of the four, and where its words go."""
+
     name: str
     handle: subprocess.Popen[bytes]
     log: Path
 
     def fail_if_ended_badly(self) -> None:
+        """
+        Raises:
+            DemoError: It has ended with a code other than 0; the message holds the end of its log.
+        """
         code = self.handle.poll()
         if code:
             tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-12:])
@@ -81,7 +87,7 @@ def play(sequence: Sequence, out: Path, *, settings: DemoSettings) -> Path:
         folder.mkdir(parents=True)
     environment = _environment()
     values = _parameters(sequence, recording, settings)
-    processes: list[_Process] = []
+    processes: list[DemoProcess] = []
     try:
         for name in ("recorder", "source", "refiner", "player"):
             processes.append(_start(name, values[name], logs, environment))
@@ -102,7 +108,7 @@ def _check_ros() -> None:
 
 def _parameters(sequence: Sequence, recording: Path, settings: DemoSettings) -> dict[str, dict[str, Any]]:
     data = {"data": str(sequence.folder.resolve()), "mesh_scale": settings.mesh_scale}
-    poses = {"seed": settings.seed, "noise_scale": settings.noise_scale, "every": settings.every}
+    poses = {"seed": settings.seed, "noise_scale": settings.noise_scale, "every": settings.every, "wait_subscribers": 2}
     frames = {"rate": settings.rate, "first": settings.first, "count": settings.count, "lockstep": settings.lockstep}
     # The refiner and the source hear camera_info; the recorder and the source must know the facts.
     waits = {"wait_image": 1, "wait_camera_info": 2, "wait_sequence_info": 2, "wait_limit": _START_LIMIT_S}
@@ -149,7 +155,7 @@ def _environment() -> dict[str, str]:
     return environment
 
 
-def _start(name: str, values: Mapping[str, Any], logs: Path, environment: Mapping[str, str]) -> _Process:
+def _start(name: str, values: Mapping[str, Any], logs: Path, environment: Mapping[str, str]) -> DemoProcess:
     parameters = logs / f"{name}.yaml"
     parameters.write_text(_parameter_file(values))
     command = [sys.executable, "-m", f"rnnpose_ros.ros.{name}_node", "--ros-args", "--params-file", str(parameters)]
@@ -160,7 +166,7 @@ def _start(name: str, values: Mapping[str, Any], logs: Path, environment: Mappin
         own["OMP_NUM_THREADS"] = "1"
     with log.open("wb") as output:
         handle = _popen(command, own, output)
-    return _Process(name, handle, log)
+    return DemoProcess(name, handle, log)
 
 
 def _popen(command: list[str], environment: Mapping[str, str], output: IO[bytes]) -> subprocess.Popen[bytes]:
@@ -175,7 +181,7 @@ def _parameter_file(values: Mapping[str, Any]) -> str:
     return "\n".join(lines + [f"    {name}: {json.dumps(value)}" for name, value in values.items()]) + "\n"
 
 
-def _watch(processes: list[_Process], recording: Path, sequence: Sequence, settings: DemoSettings) -> None:
+def _watch(processes: list[DemoProcess], recording: Path, sequence: Sequence, settings: DemoSettings) -> None:
     """Until the recorder has ended; it ends after the player."""
     by_name = {process.name: process for process in processes}
     recorder, player = by_name["recorder"].handle, by_name["player"].handle
@@ -219,7 +225,7 @@ def _lines(path: Path) -> int:
     return path.read_bytes().count(b"\n") if path.is_file() else 0
 
 
-def _stop(process: _Process) -> None:
+def _stop(process: DemoProcess) -> None:
     """By interrupt, and when that does not help, by force; both for the whole group."""
     for number, wait_s in ((signal.SIGINT, 5.0), (signal.SIGKILL, 5.0)):
         if process.handle.poll() is not None:

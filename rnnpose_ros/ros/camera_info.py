@@ -87,7 +87,7 @@ class CameraReader:
     def _read(self, info: CameraInfoMessage, image_width: int, image_height: int) -> CameraReading:
         _check_size(info, image_width, image_height)
         D = np.asarray(info.d, np.float64)
-        if self._uses_P(info, D):
+        if self._uses_projection(info, D):
             P = np.asarray(info.p, np.float64).reshape(3, 4)
             return CameraReading(_camera(info, P[:, :3], image_width, image_height, name="P"))
         K = np.asarray(info.k, np.float64).reshape(3, 3)
@@ -96,7 +96,7 @@ class CameraReader:
             return CameraReading(camera)
         return CameraReading(camera, _undistortion(info.distortion_model, D, camera))
 
-    def _uses_P(self, info: CameraInfoMessage, D: Float[np.ndarray, "N"]) -> bool:
+    def _uses_projection(self, info: CameraInfoMessage, D: Float[np.ndarray, "N"]) -> bool:
         if self._rectified != "auto":
             return self._rectified == "true"
         # Without distortion K and P agree for one camera, and drivers that know no P leave it 0.

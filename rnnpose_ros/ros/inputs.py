@@ -57,12 +57,20 @@ class InitialPoseInbox:
         self._reporter = reporter
         self._lock = threading.Lock()
         self._newest: Detection3DArray | None = None
+        self._received = 0
 
     def put(self, message: Detection3DArray) -> None:
         """Replace what was not used yet; an empty array says nothing and replaces nothing."""
-        if message.detections:
-            with self._lock:
+        with self._lock:
+            self._received += 1
+            if message.detections:
                 self._newest = message
+
+    @property
+    def received(self) -> int:
+        """Messages so far."""
+        with self._lock:
+            return self._received
 
     def take(self, frame: ImageFrame, *, max_age_s: float) -> list[PoseHypothesis]:
         """The poses for this picture; those that cannot be used are said and counted."""

@@ -62,7 +62,7 @@ def choose_device(name: str) -> torch.device:
         raise ConfigError(f"device: expected auto, cpu, cuda or cuda:<number>, got {name!r}") from None
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise BackendUnavailableError(
-            f"device {name!r} is not here ({torch.cuda.device_count()} found); use device:=cpu"
+            f"device {name!r} is not here ({torch.cuda.device_count()} CUDA); use device:=cpu"
         )
     return device
 

@@ -66,9 +66,10 @@ class RecorderNode(RunnableNode):
         self._counts: Counter[str] = Counter()
         self._files: dict[str, Any] = {}
         self._born_at = self._heard_at = time.monotonic()
+        self._player: Any = None
         self._player_seen = False
         self._subscribe()
-        self.create_timer(_CHECK_PERIOD_S, self._end_after_player)
+        self.create_timer(_CHECK_PERIOD_S, self._watch_player)
 
     def close(self) -> bool:
         """Write down the counts."""
@@ -80,13 +81,17 @@ class RecorderNode(RunnableNode):
     def _subscribe(self) -> None:
         refiner = self._config.refiner.rstrip("/")
         many = QoSProfile(depth=100)
-        self.create_subscription(String, "sequence_info", self._on_facts, LATCHED)
         self.create_subscription(TFMessage, "/tf", self._on_transforms, many)
         self.create_subscription(Detection3DArray, f"{refiner}/detections", self._detections("detections"), many)
         self.create_subscription(Detection3DArray, "initial_detections", self._detections("initial"), many)
         few = QoSProfile(depth=10)
         self.create_subscription(Image, f"{refiner}/debug/overlay", self._on_overlay, few)
         self.create_subscription(Image, f"{refiner}/debug/similarity", self._on_similarity, few)
+
+    def _listen_to_player(self) -> None:
+        """Once the refiner can be heard: a player that waits for this node then waits for it, too."""
+        if self.count_publishers(f"{self._config.refiner.rstrip('/')}/detections"):
+            self._player = self.create_subscription(String, "sequence_info", self._on_facts, LATCHED)
 
     def _on_facts(self, message: String) -> None:
         (self._folder / "sequence.json").write_text(message.data)
@@ -141,8 +146,10 @@ class RecorderNode(RunnableNode):
         self._counts[kind] += 1
         self._heard_at = time.monotonic()
 
-    def _end_after_player(self) -> None:
+    def _watch_player(self) -> None:
         now = time.monotonic()
+        if self._player is None:
+            self._listen_to_player()
         if not self._player_seen:
             if now - self._born_at > self._config.wait_limit:
                 self.get_logger().fatal(f"no player came within {self._config.wait_limit:g} s")

@@ -82,6 +82,11 @@ class RefinerNode(RunnableNode):
         """What became of the pairs of image and camera info."""
         return self._mailbox.counts
 
+    @property
+    def initial_poses_received(self) -> int:
+        """Messages of initial poses so far."""
+        return self._poses.received
+
     def _subscribe(self, config: NodeConfig) -> None:
         group = MutuallyExclusiveCallbackGroup()
         reliability = config.qos.image_reliability

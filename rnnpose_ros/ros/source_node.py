@@ -25,6 +25,7 @@ from rnnpose_ros.sources.perturbed import PerturbedPoses
 from rnnpose_ros.sources.recorded import FrameClock, RecordedPoses
 from rnnpose_ros.sources.sequence import read_sequence
 
+_CHECK_PERIOD_S = 0.05
 _INSTANCE_ID = "0"
 """A sequence shows one object, so every pose means the same one."""
 
@@ -39,6 +40,7 @@ class SourceConfig:
     noise_scale: float = param(
         1.0, doc="Factor on the noise of 15 degrees per axis, 1 cm in x and y, 5 cm in z", bounds=(0.0, 100.0)
     )
+    wait_subscribers: int = param(1, doc="Listeners to wait for before the camera is listened to", bounds=(0, 100))
     every: int = param(1, doc="Send each this many-th recorded pose; 0 means only the first", bounds=(0, 1_000_000))
 
 
@@ -63,28 +65,35 @@ class SourceNode(RunnableNode):
             seed=self._config.seed,
             scale=self._config.noise_scale,
         )
-        self._clock: FrameClock | None = None
+        self._stamps: FrameClock | None = None
         self._first = 0
         self._early: list[CameraInfo] = []
         self._recorded_seen = 0
         self._detections = self.create_publisher(Detection3DArray, "initial_detections", 10)
+        self._waiting = self.create_timer(_CHECK_PERIOD_S, self._listen_when_heard)
+
+    def _listen_when_heard(self) -> None:
+        """Listen once there are listeners: a player that waits for this node then waits for them, too."""
+        if self._detections.get_subscription_count() < self._config.wait_subscribers:
+            return
+        self.destroy_timer(self._waiting)
         self.create_subscription(String, "sequence_info", self._on_facts, LATCHED)
         self.create_subscription(CameraInfo, "camera_info", self._on_info, QoSProfile(depth=20))
 
     def _on_facts(self, message: String) -> None:
         facts = json.loads(message.data)
-        self._clock = FrameClock(fps=facts["fps"], start_ns=facts["start_ns"])
+        self._stamps = FrameClock(fps=facts["fps"], start_ns=facts["start_ns"])
         self._first = facts["first"]
         early, self._early = self._early, []
         for info in early:
             self._on_info(info)
 
     def _on_info(self, info: CameraInfo) -> None:
-        if self._clock is None:
+        if self._stamps is None:
             # The facts are on another topic and may come a moment later.
             self._early = [*self._early[-19:], info]
             return
-        index = self._first + self._clock.index(stamp_ns(info.header.stamp))
+        index = self._first + self._stamps.index(stamp_ns(info.header.stamp))
         if not self._recorded.propose_at(index):
             return
         number, self._recorded_seen = self._recorded_seen, self._recorded_seen + 1

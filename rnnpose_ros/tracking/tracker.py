@@ -38,7 +38,7 @@ class TrackingConfig:
     )
     max_gap: float = param(
         0.5,
-        doc="After a longer time between pictures every object is lost.",
+        doc="After a longer time without pictures all is lost.",
         unit="s",
         bounds=(0.0, 60.0),
         dynamic=True,
@@ -59,18 +59,18 @@ class InitialPoseConfig:
 
     max_age: float = param(
         1.0,
-        doc="Largest time between a pose and the picture it is used on.",
+        doc="Largest time between a pose and its picture.",
         unit="s",
         bounds=(0.001, 9.0),
         dynamic=True,
     )
     min_score: float = param(0.0, doc="Poses of a lower score are not used.", bounds=(0.0, 1.0), dynamic=True)
     association_distance: float = param(
-        0.1, doc="A pose farther from every track means another object.", unit="m", bounds=(0.001, 2.0), dynamic=True
+        0.1, doc="A pose farther away means another object.", unit="m", bounds=(0.001, 2.0), dynamic=True
     )
     association_angle: float = param(
         0.8,
-        doc="A pose turned farther from every track means another object.",
+        doc="A pose turned farther means another object.",
         unit="rad",
         bounds=(0.01, 3.15),
         dynamic=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -109,14 +110,18 @@ class Graph:
 
     def wait_for(self, condition: Callable[[], Any], what: str, *, timeout_s: float = 10.0) -> None:
         """Until the condition holds; checked at every message, and now and then for what sends none."""
-        deadline = threading.TIMEOUT_MAX if timeout_s is None else timeout_s
+        if not self.comes(condition, timeout_s=timeout_s):
+            pytest.fail(f"waited {timeout_s:g} s for {what}")
+
+    def comes(self, condition: Callable[[], Any], *, timeout_s: float) -> bool:
+        """True as soon as the condition holds; False when it does not in time."""
+        deadline = time.monotonic() + timeout_s
         with self.changed:
-            waited = 0.0
             while not condition():
-                if waited >= deadline:
-                    pytest.fail(f"waited {timeout_s:g} s for {what}")
+                if time.monotonic() >= deadline:
+                    return False
                 self.changed.wait(0.05)
-                waited += 0.05
+        return True
 
     def send(self, stamp_ns: int, **changes: Any) -> None:
         """An image and its info."""
@@ -124,9 +129,18 @@ class Graph:
         self.infos.publish(info_message(stamp_ns, **changes))
 
     def send_pose(self, stamp_ns: int, **changes: Any) -> None:
-        """One initial pose, once it is certain that the refiner has it before the next image."""
-        self.poses.publish(poses_message(stamp_ns, **changes))
-        self.poses.wait_for_all_acked()
+        """One initial pose; returns when the refiner of this process has it, so before the next image."""
+        self.deliver(poses_message(stamp_ns, **changes))
+
+    def deliver(self, message: Any) -> None:
+        """The same with a message."""
+        refiners = [node for node in self._nodes if hasattr(node, "initial_poses_received")]
+        before = [node.initial_poses_received for node in refiners]
+        self.poses.publish(message)
+        self.wait_for(
+            lambda: all(n.initial_poses_received > b for n, b in zip(refiners, before, strict=True)),
+            "the refiner to have the pose",
+        )
 
     def round_trip(self, stamp_ns: int, **changes: Any) -> Any:
         """Send an image and wait for its detections."""

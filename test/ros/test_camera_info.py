@@ -35,13 +35,13 @@ def read(message: Any, *, width: int = W, height: int = H, **reader: Any) -> Any
     return CameraReader(**reader).read(message, image_width=width, image_height=height)
 
 
-def test_a_raw_picture_has_K_and_is_straightened() -> None:
+def test_a_raw_picture_has_k_and_is_straightened() -> None:
     reading = read(info(), image_topic="/camera/image_raw")
     assert numbers(reading) == (60.0, 62.0, 33.0, 23.0)
     assert reading.undistorts
 
 
-def test_a_rectified_topic_has_P_although_D_is_the_raw_one() -> None:
+def test_a_rectified_topic_has_p_although_d_is_the_raw_one() -> None:
     reading = read(info(), image_topic="/camera/image_rect_color")
     assert numbers(reading) == (50.0, 51.0, 31.0, 22.0)
     assert not reading.undistorts
@@ -54,7 +54,7 @@ def test_the_parameter_decides_against_the_topics_name(rectified: str, fx: float
     assert (numbers(reading)[0], reading.undistorts) == (fx, undistorts)
 
 
-def test_a_driver_without_P_is_read_by_K() -> None:
+def test_a_driver_without_p_is_read_by_k() -> None:
     assert numbers(read(info(d=[0.0] * 5, p=[0.0] * 12)))[0] == 60.0
 
 

@@ -88,7 +88,7 @@ def test_yuv_in_both_byte_orders_gives_the_colour(encoding: str) -> None:
 
 
 def test_an_unknown_encoding_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(RefusedInputError, match="'nv99' is not known.*rgb8.*bayer_rggb8") as refusal:
+    with pytest.raises(RefusedInputError, match=r"'nv99' is not known.*rgb8.*bayer_rggb8") as refusal:
         rgb_from_message(direct(np.zeros((4, 4, 3), np.uint8), "nv99"))
     assert refusal.value.reason is Reason.BAD_ENCODING
 

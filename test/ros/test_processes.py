@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,17 @@ def start_refiner(domain_id: int, *overrides: str, **options: Any) -> subprocess
     )
 
 
+def send_until_silent(graph: Graph) -> None:
+    """A pose and images, until an image is not answered: then the worker is inside the engine, or gone."""
+    graph.send_pose(T0)
+    for i in range(100):
+        stamp = T0 + i * 10_000_000
+        graph.send(stamp)
+        if not graph.comes(lambda stamp=stamp: graph.detections_at(stamp), timeout_s=1.0):
+            return
+    pytest.fail("every image was answered, so the pose never reached the engine")
+
+
 def _ignore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
@@ -55,11 +67,7 @@ def test_an_interrupt_ends_a_busy_node_within_two_seconds_with_code_0(graph: Gra
     )
     try:
         graph.wait_for(graph._is_connected, "the process to be connected", timeout_s=60.0)
-        graph.send_pose(T0)
-        graph.send(T0)
-        graph.send(T0 + 10**7)
-        graph.infos.wait_for_all_acked()
-        time.sleep(0.3)  # until the worker is inside the engine, which nothing outside can see
+        send_until_silent(graph)
         asked_at = time.monotonic()
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=10.0)
@@ -70,17 +78,35 @@ def test_an_interrupt_ends_a_busy_node_within_two_seconds_with_code_0(graph: Gra
         process.kill()
 
 
-def test_an_unknown_parameter_ends_the_node_with_one_line_and_code_2(domain_id: int, cube_mesh: Path) -> None:
-    process = start_refiner(domain_id, f"objects_file:={cube_mesh}", "refine.cylces:=3")
-    _, errors = process.communicate(timeout=60.0)
-    assert process.returncode == 2
-    assert errors.splitlines() == ["error: unknown parameter 'refine.cylces', did you mean 'refine.cycles'?"]
+@pytest.fixture
+def own_domain(domain_id: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """For a node run inside this process: its domain, and this process's way to be interrupted afterwards."""
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(domain_id))
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
-def test_a_missing_mesh_ends_the_node_with_one_line_and_code_2(domain_id: int, tmp_path: Path) -> None:
-    process = start_refiner(domain_id, f"objects_file:={tmp_path / 'none.obj'}")
-    _, errors = process.communicate(timeout=60.0)
-    assert process.returncode == 2
+def run_refiner(*overrides: str) -> int:
+    """The node's own main, in this process."""
+    from rnnpose_ros.ros.refiner_node import main
+
+    return main(["--ros-args", *(part for override in ("engine:=fake", *overrides) for part in ("-p", override))])
+
+
+def test_an_unknown_parameter_ends_the_node_with_one_line_and_code_2(
+    own_domain: None, cube_mesh: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run_refiner(f"objects_file:={cube_mesh}", "refine.cylces:=3") == 2
+    expected = "error: unknown parameter 'refine.cylces', did you mean 'refine.cycles'?"
+    assert capfd.readouterr().err.splitlines() == [expected]
+
+
+def test_a_missing_mesh_ends_the_node_with_one_line_and_code_2(
+    own_domain: None, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run_refiner(f"objects_file:={tmp_path / 'none.obj'}") == 2
+    errors = capfd.readouterr().err
     assert len(errors.splitlines()) == 1
     assert "none.obj" in errors
 
@@ -89,8 +115,7 @@ def test_a_worker_that_fails_says_so_and_ends_the_node_with_code_1(graph: Graph,
     process = start_refiner(graph.context.get_domain_id(), f"objects_file:={cube_mesh}", "fake.mode:=raise")
     try:
         graph.wait_for(graph._is_connected, "the process to be connected", timeout_s=60.0)
-        graph.send_pose(T0)
-        graph.send(T0)
+        send_until_silent(graph)
         _, errors = process.communicate(timeout=15.0)
         assert process.returncode == 1
         assert "the fake engine fails, as it was told to" in errors
@@ -141,10 +166,12 @@ def test_four_processes_bring_transforms_with_the_pictures_stamps_and_a_report(
     assert list((out / "recording" / "similarity").iterdir())
 
 
-def test_a_process_that_cannot_start_is_said_with_the_end_of_its_log(sequence_folder: Path, tmp_path: Path) -> None:
-    from rnnpose_ros.cli.demo_graph import DemoError, DemoSettings, play
-    from rnnpose_ros.sources.sequence import read_sequence
+def test_a_process_that_ended_badly_is_said_with_the_end_of_its_log(tmp_path: Path) -> None:
+    from rnnpose_ros.cli.demo_graph import DemoError, DemoProcess
 
-    settings = DemoSettings(engine="fake", refiner={"refine.cylces": 3})
-    with pytest.raises(DemoError, match="the refiner ended with code 2(.|\n)*did you mean 'refine.cycles'"):
-        play(read_sequence(sequence_folder), tmp_path / "out", settings=settings)
+    log = tmp_path / "refiner.log"
+    log.write_text("a line\nerror: no weights\n")
+    handle = subprocess.Popen([sys.executable, "-c", "raise SystemExit(2)"])
+    handle.wait(30.0)
+    with pytest.raises(DemoError, match=r"the refiner ended with code 2(.|\n)*error: no weights"):
+        DemoProcess("refiner", handle, log).fail_if_ended_badly()
