@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from rnnpose_ros.data.demo_sequence.light import Lamp, lamp_camera, lamps
+from rnnpose_ros.data.demo_sequence.light import Lamp, Located, lamp_camera, lamps
 from rnnpose_ros.data.demo_sequence.motion import CAMERA, BoxMotion, camera_pose, shifted
 from rnnpose_ros.data.demo_sequence.scenery import Prop
 from rnnpose_ros.geometry.se3 import inverse
@@ -20,7 +20,7 @@ from rnnpose_ros.types import CameraIntrinsics, Mesh
 
 EXPOSURE = 0.012
 """Seconds."""
-_OFFSETS_PX = ((-0.42, -0.25), (-0.08, 0.42), (0.25, -0.08), (0.42, 0.25), (0.08, -0.42), (-0.25, 0.08))
+_OFFSETS_PX = ((-0.375, -0.125), (0.125, -0.375), (0.375, 0.125), (-0.125, 0.375))
 """Where in a pixel each sub-frame samples; their mean is the pixel's centre."""
 _BOUNCE = 0.10
 _BOX_GLOSS = 0.10
@@ -54,6 +54,9 @@ class _SubFrame:
     lamps: Sequence[Lamp]
     scenery: _Surface
     lamp_depths: Sequence[Float[Tensor, "S S"]]
+    """What each lamp sees of the scenery."""
+    located: Sequence[Located]
+    """The scenery's pixels in each lamp's shadow map."""
     arriving: Sequence[Float[Tensor, "N 3"]]
     """Light of each lamp from every pixel of the scenery, its own shadows counted."""
     radiance: Float[Tensor, "N 3"]
@@ -87,9 +90,9 @@ class Film:
         count = len(self._sub_frames)
         total = torch.zeros(CAMERA.height * CAMERA.width, 3)
         for i, sub_frame in enumerate(self._sub_frames):
-            T_world_box = motion.T_world_box(seconds + EXPOSURE * ((i + 0.5) / count - 0.5))
+            T_world_box = motion.pose_in_world(seconds + EXPOSURE * ((i + 0.5) / count - 0.5))
             total += self._lit(sub_frame, T_world_box) / count
-        T_camera_box = self._T_camera_world @ motion.T_world_box(seconds)
+        T_camera_box = self._T_camera_world @ motion.pose_in_world(seconds)
         linear = total.reshape(CAMERA.height, CAMERA.width, 3).numpy()
         return Exposure(self._developed(linear), T_camera_box, self._visible_share(T_camera_box))
 
@@ -98,12 +101,13 @@ class Film:
         scenery = self._nearest([self._surface(m, p.T_world_object, camera, p.gloss) for m, p in self._props])
         chosen = lamps(self._rng)
         depths = [self._lamp_depth(lamp) for lamp in chosen]
+        located = [lamp.locate(scenery.points_world) for lamp in chosen]
         arriving = [
-            self._from_lamp(lamp, scenery, lamp.hidden(scenery.points_world, depth))
-            for lamp, depth in zip(chosen, depths, strict=True)
+            self._from_lamp(lamp, scenery, at.hidden(depth))
+            for lamp, at, depth in zip(chosen, located, depths, strict=True)
         ]
         radiance = sum(arriving) + _BOUNCE * scenery.albedo
-        return _SubFrame(camera, chosen, scenery, depths, arriving, radiance)
+        return _SubFrame(camera, chosen, scenery, depths, located, arriving, radiance)
 
     def _lit(self, sub_frame: _SubFrame, T_world_box: Tensor) -> Tensor:
         scenery = sub_frame.scenery
@@ -112,11 +116,12 @@ class Film:
         box = whole.at(seen)
         radiance = sub_frame.radiance.clone()
         box_radiance = _BOUNCE * box.albedo
-        for lamp, lamp_depth, arriving in zip(sub_frame.lamps, sub_frame.lamp_depths, sub_frame.arriving, strict=True):
+        for i, lamp in enumerate(sub_frame.lamps):
             shade = self._renderer.render([self._box], (lamp.T_lamp_world @ T_world_box)[None], lamp_camera()).depth[0]
-            hidden = torch.nonzero(lamp.hidden(scenery.points_world, shade))[:, 0]
-            radiance[hidden] -= arriving[hidden]
-            box_radiance = box_radiance + self._from_lamp(lamp, box, lamp.hidden(box.points_world, lamp_depth))
+            hidden = torch.nonzero(sub_frame.located[i].hidden(shade))[:, 0]
+            radiance[hidden] -= sub_frame.arriving[i][hidden]
+            box_hidden = lamp.locate(box.points_world).hidden(sub_frame.lamp_depths[i])
+            box_radiance = box_radiance + self._from_lamp(lamp, box, box_hidden)
         radiance[seen] = box_radiance
         return radiance
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from rnnpose_ros.data.demo_sequence.motion import look_at
@@ -22,8 +22,8 @@ _MIDDLE = (0.0, 0.02, 0.05)
 _DISTANCE = 3.0
 _REACH = 0.62
 """Radius around the middle that a shadow map covers, metres."""
-_MAP_SIZE = 640
-_BIAS = 0.004
+_MAP_SIZE = 400
+_BIAS = 0.005
 """Metres."""
 
 
@@ -38,20 +38,37 @@ class Lamp:
     """Linear, float32."""
     has_gloss: bool
 
-    def hidden(self, points_world: Float[Tensor, "N 3"], depth: Float[Tensor, "S S"]) -> Bool[Tensor, "N"]:
-        """True for points behind what the lamp sees.
+    def locate(self, points_world: Float[Tensor, "N 3"]) -> Located:
+        """Where in the lamp's shadow map points lie.
 
         Args:
             points_world: float32.
-            depth: What the lamp sees, 0 = nothing.
         """
         T, K = self.T_lamp_world.float(), lamp_camera().K[0].float()
         p = points_world @ T[:3, :3].T + T[:3, 3]
         column = (K[0, 0] * p[:, 0] / p[:, 2] + K[0, 2]).round().long()
         row = (K[1, 1] * p[:, 1] / p[:, 2] + K[1, 2]).round().long()
         inside = (column >= 0) & (column < _MAP_SIZE) & (row >= 0) & (row < _MAP_SIZE)
-        seen = depth[row.clamp(0, _MAP_SIZE - 1), column.clamp(0, _MAP_SIZE - 1)]
-        return inside & (seen > 0) & (p[:, 2] > seen + _BIAS)
+        texel = torch.where(inside, row * _MAP_SIZE + column, 0)
+        return Located(texel.int(), torch.where(inside, p[:, 2] - _BIAS, -torch.inf))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Located:
+    """Points in a lamp's shadow map."""
+
+    texel: Int[Tensor, "N"]
+    depth: Float[Tensor, "N"]
+    """Metres from the lamp, a little less against self-shadowing; minus infinity outside the map."""
+
+    def hidden(self, shadow_map: Float[Tensor, "S S"]) -> Bool[Tensor, "N"]:
+        """True for points behind what the lamp sees.
+
+        Args:
+            shadow_map: Depth of what the lamp sees, 0 = nothing.
+        """
+        seen = shadow_map.reshape(-1).index_select(0, self.texel)
+        return (seen > 0) & (self.depth > seen)
 
 
 def lamp_camera() -> CameraIntrinsics:
@@ -61,7 +78,7 @@ def lamp_camera() -> CameraIntrinsics:
     return intrinsics(focal, focal, middle, middle, width=_MAP_SIZE, height=_MAP_SIZE)
 
 
-def lamps(rng: np.random.Generator, *, window: int = 7, sky: int = 11) -> list[Lamp]:
+def lamps(rng: np.random.Generator, *, window: int = 7, sky: int = 8) -> list[Lamp]:
     """One set of lamps: a window at the left, before and above; the sky from everywhere above."""
     made = []
     for _ in range(window):

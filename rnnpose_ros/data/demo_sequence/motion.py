@@ -15,7 +15,7 @@ from rnnpose_ros.geometry.rotations import matrix_from_euler_xyz
 from rnnpose_ros.geometry.se3 import from_rotation_translation, inverse
 from rnnpose_ros.types import CameraIntrinsics
 
-FPS = 25.0
+FPS = 20.0
 DURATION = 6.4
 """Seconds."""
 
@@ -45,8 +45,8 @@ class BoxMotion:
     def __init__(self) -> None:
         self._path = PchipInterpolator(_KEYS[:, 0], _KEYS[:, 1:], axis=0)
 
-    def T_world_box(self, seconds: float) -> Float[Tensor, "4 4"]:
-        """Where the box is."""
+    def pose_in_world(self, seconds: float) -> Float[Tensor, "4 4"]:
+        """T_world_box at a time."""
         values = torch.from_numpy(self._path(np.clip(seconds, _KEYS[0, 0], _KEYS[-1, 0])))
         return from_rotation_translation(matrix_from_euler_xyz(torch.deg2rad(values[3:])), values[:3])
 

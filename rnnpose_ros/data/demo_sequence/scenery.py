@@ -72,7 +72,7 @@ def _placed(x: float, y: float, z: float, R: np.ndarray | None = None) -> Tensor
     return T
 
 
-def _yaw(degrees: float) -> np.ndarray:
+def _yaw(degrees: int | float) -> np.ndarray:
     c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
 

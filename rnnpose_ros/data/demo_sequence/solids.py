@@ -120,7 +120,7 @@ def handle(*, reach: float, height: float, thickness: float, radius: float) -> S
     t, s = np.linspace(-math.pi / 2, math.pi / 2, 25), np.linspace(0, 2 * math.pi, 17)
     centre = np.stack([radius + reach * np.cos(t), 0 * t, 0.5 * height * np.sin(t)], -1)
     outward = np.stack([np.cos(t), 0 * t, np.sin(t)], -1)
-    tube = np.cos(s)[None, :, None] * outward[:, None] + np.sin(s)[None, :, None] * np.array([0.0, 1.0, 0.0])
+    tube = np.cos(s)[None, :, None] * outward[:, None] + np.sin(s)[None, :, None] * np.array([0.0, -1.0, 0.0])
     points = centre[:, None] + thickness * tube
     grid = _grid_faces(len(t), len(s))
     uvs = np.full((len(grid), 3, 2), 0.02)

@@ -23,6 +23,8 @@ _INK, _CREAM, _GOLD = (16, 62, 66), (246, 238, 219), (214, 166, 66)
 _MINT, _LEAF, _DEEP = (126, 188, 160), (58, 132, 92), (24, 84, 74)
 _CORAL = (224, 106, 76)
 
+Millimetres = int | float
+
 
 def tea_box_solid() -> Solid:
     """The folded box, its origin in the middle, front towards -y, top towards z."""
@@ -58,28 +60,41 @@ class _Panel:
         self.image = Image.new("RGB", (size[0] * self._scale, size[1] * self._scale))
         self.draw = ImageDraw.Draw(self.image)
 
-    def px(self, *values: float) -> list[float]:
+    def px(self, *values: Millimetres) -> list[Millimetres]:
         return [v * self._scale for v in values]
 
-    def box(self, x0: float, y0: float, x1: float, y1: float, color: tuple, *, radius: float = 0.0) -> None:
+    def box(
+        self,
+        x0: Millimetres,
+        y0: Millimetres,
+        x1: Millimetres,
+        y1: Millimetres,
+        color: tuple,
+        *,
+        radius: Millimetres = 0.0,
+    ) -> None:
         self.draw.rounded_rectangle(self.px(x0, y0, x1, y1), radius * self._scale, fill=color)
 
-    def frame(self, x0: float, y0: float, x1: float, y1: float, color: tuple, width: float) -> None:
+    def frame(
+        self, x0: Millimetres, y0: Millimetres, x1: Millimetres, y1: Millimetres, color: tuple, width: Millimetres
+    ) -> None:
         self.draw.rounded_rectangle(
             self.px(x0, y0, x1, y1), 2 * self._scale, outline=color, width=round(width * self._scale)
         )
 
-    def disc(self, x: float, y: float, radius: float, color: tuple) -> None:
+    def disc(self, x: Millimetres, y: Millimetres, radius: Millimetres, color: tuple) -> None:
         self.draw.ellipse(self.px(x - radius, y - radius, x + radius, y + radius), fill=color)
 
     def polygon(self, points: np.ndarray, color: tuple) -> None:
         self.draw.polygon([tuple(p) for p in (points * self._scale)], fill=color)
 
-    def text(self, x: float, y: float, words: str, size: float, color: tuple, *, anchor: str = "mm") -> None:
+    def text(
+        self, x: Millimetres, y: Millimetres, words: str, size: Millimetres, color: tuple, *, anchor: str = "mm"
+    ) -> None:
         font = ImageFont.load_default(size * self._scale)
         self.draw.text(tuple(self.px(x, y)), words, fill=color, font=font, anchor=anchor)
 
-    def leaf(self, x: float, y: float, length: float, angle: float, color: tuple) -> None:
+    def leaf(self, x: Millimetres, y: Millimetres, length: Millimetres, angle: float, color: tuple) -> None:
         t = np.linspace(0.0, 1.0, 20)
         bow = 0.22 * np.sin(math.pi * t) ** 0.8
         outline = np.concatenate([np.stack([t, bow], -1), np.stack([t[::-1], -bow[::-1]], -1)]) * length
@@ -119,7 +134,7 @@ def _paint_front(p: _Panel, rng: np.random.Generator) -> None:
     p.text(66, 75, "no caffeine", 2.1, _CREAM)
 
 
-def _hills(p: _Panel, rng: np.random.Generator, top: float, bottom: float) -> None:
+def _hills(p: _Panel, rng: np.random.Generator, top: Millimetres, bottom: Millimetres) -> None:
     """Ridges one before the other, the nearest the darkest."""
     x = np.linspace(0, p.width, 60)
     for i, color in enumerate(((92, 150, 150), (66, 124, 122), (40, 104, 96), _DEEP)):

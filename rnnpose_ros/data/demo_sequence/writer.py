@@ -74,7 +74,7 @@ def write_sequence(
         "fps": fps,
         "n_frames": len(indices),
         "object_file": Path(os.path.relpath(object_folder / "object.yaml", folder)).as_posix(),
-        "reference": f"exact, as rendered; frames that show less than {LEAST_VISIBLE_SHARE:.0%} of the box are left out",
+        "reference": f"exact; frames that show less than {LEAST_VISIBLE_SHARE:.0%} of the box are left out",
         "frames": poses,
     }
     (folder / "poses.json").write_text(_one_line_a_frame(content), encoding="utf-8")
