@@ -56,7 +56,9 @@ def rounded_box(size: tuple[float, float, float], radius: float, panels: Sequenc
     """
     half = np.array(size) / 2
     inner = half - radius
-    vertices, faces, uvs = [], [], []
+    vertices: list[np.ndarray] = []
+    faces: list[np.ndarray] = []
+    uvs: list[np.ndarray] = []
     for panel in panels:
         out, right, up = (np.array(a, float) for a in (panel.out, panel.right, panel.up))
         ticks = [_edge_dense(float(half @ np.abs(axis)), radius) for axis in (right, up)]
@@ -69,7 +71,7 @@ def rounded_box(size: tuple[float, float, float], radius: float, panels: Sequenc
         share = [(t - t[0]) / (t[-1] - t[0]) for t in ticks]
         u, v = np.meshgrid(u0 + (u1 - u0) * share[0], v0 + (v1 - v0) * share[1], indexing="ij")
         grid = _grid_faces(len(ticks[0]), len(ticks[1]))
-        faces.append(grid + sum(len(x) for x in vertices))
+        faces.append(grid + sum(map(len, vertices)))
         vertices.append(points.reshape(-1, 3))
         uvs.append(np.stack([u, v], -1).reshape(-1, 2)[grid])
     return _clean(np.concatenate(vertices), np.concatenate(faces), np.concatenate(uvs))

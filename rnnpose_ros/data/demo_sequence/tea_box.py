@@ -47,7 +47,7 @@ def tea_box_artwork(*, seed: int = 7) -> UInt8[np.ndarray, "704 1088 3"]:
     for paint, place, size in zip(painters, _PLACES_MM, _PANEL_SIZES, strict=True):
         panel = _Panel(size)
         paint(panel, rng)
-        sheet.paste(panel.finished(), tuple(_PIXELS_PER_MM * n for n in place))
+        sheet.paste(panel.finished(), (_PIXELS_PER_MM * place[0], _PIXELS_PER_MM * place[1]))
     return np.asarray(sheet)
 
 
@@ -92,7 +92,7 @@ class _Panel:
         self, x: Millimetres, y: Millimetres, words: str, size: Millimetres, color: tuple, *, anchor: str = "mm"
     ) -> None:
         font = ImageFont.load_default(size * self._scale)
-        self.draw.text(tuple(self.px(x, y)), words, fill=color, font=font, anchor=anchor)
+        self.draw.text((x * self._scale, y * self._scale), words, fill=color, font=font, anchor=anchor)
 
     def leaf(self, x: Millimetres, y: Millimetres, length: Millimetres, angle: float, color: tuple) -> None:
         t = np.linspace(0.0, 1.0, 20)

@@ -94,7 +94,7 @@ def _compressed(rgb: UInt8[np.ndarray, "H W 3"]) -> np.ndarray:
     """As a camera that sends JPEG, then for the video writer (BGR)."""
     bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
     _, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _PICTURE_QUALITY])
-    return cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+    return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
 
 
 def _pose_entry(exposure: Exposure) -> dict[str, object]:
