@@ -16,7 +16,7 @@ from rnnpose_ros.data.demo_sequence.solids import handle, lathe, plain_panels, r
 from rnnpose_ros.data.demo_sequence.tea_box import LABEL, SIZE_M, tea_box_artwork, tea_box_solid
 from rnnpose_ros.data.demo_sequence.writer import write_object
 from rnnpose_ros.geometry.camera import project
-from rnnpose_ros.geometry.se3 import transform
+from rnnpose_ros.geometry.se3 import inverse, transform
 from rnnpose_ros.objects.library import load_object
 from rnnpose_ros.objects.normals import face_normals
 from rnnpose_ros.rendering.warp_renderer import WarpRenderer
@@ -89,18 +89,20 @@ def test_a_lamp_hides_what_lies_behind_the_nearest_surface():
     assert located.hidden(torch.zeros_like(depth)).tolist() == [False, False]
 
 
-def test_nothing_stands_in_the_way_of_the_box():
-    """Box corners over its whole path stay above the table and out of the props' bounding boxes."""
+def test_the_box_meets_neither_the_table_nor_anything_on_it():
     corners = torch.from_numpy(tea_box_solid().vertices)
-    props = [p for p in build_scenery(seed=3) if p.casts_shadow]
+    half = torch.tensor(SIZE_M, dtype=torch.float64) / 2
+    props = []
+    for prop in build_scenery(seed=3):
+        if prop.casts_shadow:
+            vertices = prop.mesh.vertices.double()
+            surface = torch.cat([vertices, vertices[prop.mesh.faces].mean(1)])
+            props.append(transform(prop.T_world_object[None], surface[None])[0])
     for seconds in np.arange(0.0, 6.4, 0.1):
-        T = BoxMotion().pose_in_world(float(seconds))
-        points = transform(T[None], corners[None])[0]
-        assert points[:, 2].min() > -1e-6
-        for prop in props:
-            vertices = transform(prop.T_world_object[None], prop.mesh.vertices.double()[None])[0]
-            low, high = vertices.amin(0), vertices.amax(0)
-            inside = ((points > low) & (points < high)).all(-1)
+        T_world_box = BoxMotion().pose_in_world(float(seconds))
+        assert transform(T_world_box[None], corners[None])[0, :, 2].min() > -1e-6
+        for surface in props:
+            inside = (transform(inverse(T_world_box)[None], surface[None])[0].abs() < half).all(-1)
             assert not bool(inside.any())
 
 
@@ -150,7 +152,7 @@ def test_the_packaged_poses_lie_on_the_pictures(packaged):
             seen = view.depth[0] > 0
             pairs = torch.stack([view.color[0][:, seen].flatten(), rgb.permute(2, 0, 1)[:, seen].flatten() / 255.0])
             agreement.append(float(torch.corrcoef(pairs)[0, 1]))
-        assert agreement[0] > 0.9
+        assert agreement[0] > 0.8
         assert agreement[1] < agreement[0] - 0.2
 
 
