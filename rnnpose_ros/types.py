@@ -162,6 +162,8 @@ class RefinementResult:
     """Weighted RMS of the last iteration's correspondences, image pixels; NaN where there were none."""
     covariance: Float[Tensor, "6 6"] | None = None
     """Order x y z rotX rotY rotZ, fixed axes of the camera frame, m and rad; None when unknown."""
+    measures: tuple[float, ...] | None = None
+    """What the score is computed from, see ``refinement.status.SCORE_MEASURES``; None where nothing was solved."""
     trace: tuple[IterationTrace, ...] | None = None
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -29,25 +29,35 @@ if TYPE_CHECKING:
     from rnnpose_ros.refinement.refiner import RefinerConfig
 
 
+SCORE_MEASURES = ("mean_weight", "log_residual", "log_step", "log_spread")
+"""What the score is computed from, all of the last iteration: the mean weight over the covered cells; the logarithms of
+the weighted residual and of the last step's motion (cells), and of the pose's predicted uncertainty (diameters)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """Constants fitted on held-out pictures, kept in the checkpoint.
 
-    ``score = 1 / (1 + exp(-(bias + by_weight m + by_residual log(r + 0.1) + by_step s)))`` with the mean
-    weight m over the covered cells, the weighted residual r in cells and the last step's motion s in cells.
+    ``score = 1 / (1 + exp(-(bias + sum of factor times measure)))`` over :data:`SCORE_MEASURES`.
     """
 
-    score_bias: float = -3.0
-    score_by_weight: float = 10.0
-    score_by_residual: float = -1.0
-    score_by_step: float = -1.0
+    score_bias: float = -5.0
+    score_by_mean_weight: float = 10.0
+    score_by_log_residual: float = -1.0
+    score_by_log_step: float = -0.5
+    score_by_log_spread: float = -0.5
     covariance_scale: float = 1.0
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, float]) -> Calibration:
         """From a checkpoint's ``calibration``; what it does not name keeps its default."""
-        known = {name: float(v) for name, v in values.items() if name in cls.__slots__}
-        return cls(**known)
+        return cls(**{name: float(v) for name, v in values.items() if name in cls.__slots__})
+
+    def score(self, measures: Sequence[float]) -> float:
+        """Probability that a pose with these measures is right (ADD under a tenth of the diameter)."""
+        factors = [getattr(self, f"score_by_{name}") for name in SCORE_MEASURES]
+        logit = self.score_bias + sum(f * m for f, m in zip(factors, measures, strict=True))
+        return 1.0 / (1.0 + math.exp(-max(-60.0, min(60.0, logit)))) if math.isfinite(logit) else 0.0
 
 
 @dataclass(slots=True)
@@ -66,6 +76,8 @@ class CycleState:
     step_px: float = math.nan
     """How far the last step moved the object, image pixels."""
     step_cells: float = math.nan
+    spread_diameters: float = math.nan
+    """Predicted uncertainty of the pose: root of the covariance's trace with rotations as arcs at half a diameter."""
     covariance: Float[Tensor, "6 6"] | None = None
 
     def __post_init__(self) -> None:
@@ -102,12 +114,14 @@ class CycleState:
             diameter=self.model.diameter,
             origin_from_centre=T[:3, 3] - centre,
         )
+        self.spread_diameters = _spread(self.covariance, self.model.diameter)
 
 
 def judge(state: CycleState, config: RefinerConfig, calibration: Calibration) -> RefinementResult:
     """The result of a hypothesis after its last cycle."""
     failed = state.status is not None
-    score = 0.0 if failed else _score(state, calibration)
+    measures = None if failed else score_measures(state)
+    score = 0.0 if measures is None else calibration.score(measures)
     status = state.status
     if status is None:
         if score < config.min_score:
@@ -123,13 +137,23 @@ def judge(state: CycleState, config: RefinerConfig, calibration: Calibration) ->
         score=score,
         residual_px=state.residual_px,
         covariance=covariance,
+        measures=measures,
         trace=tuple(state.trace) if state.trace else None,
     )
 
 
-def score_features(state: CycleState) -> tuple[float, float, float]:
-    """What the score is computed from: mean weight, log residual, last step (cells)."""
-    return state.mean_weight, math.log(state.residual_cells + 0.1), min(state.step_cells, 10.0)
+def score_measures(state: CycleState) -> tuple[float, float, float, float]:
+    """The state's :data:`SCORE_MEASURES`, held in a range where their logarithms say something."""
+    return (
+        state.mean_weight,
+        math.log(_held(state.residual_cells, 1e-2, 10.0)),
+        math.log(_held(state.step_cells, 1e-3, 10.0)),
+        math.log(_held(state.spread_diameters, 1e-4, 10.0)),
+    )
+
+
+def _held(value: float, low: float, high: float) -> float:
+    return high if math.isnan(value) else min(max(value, low), high)
 
 
 def describe_iterations(
@@ -154,14 +178,16 @@ def describe_iterations(
     ]
 
 
-def _score(state: CycleState, calibration: Calibration) -> float:
-    weight, residual, step = score_features(state)
-    c = calibration
-    logit = c.score_bias + c.score_by_weight * weight + c.score_by_residual * residual + c.score_by_step * step
-    return 1.0 / (1.0 + math.exp(-max(-60.0, min(60.0, logit)))) if math.isfinite(logit) else 0.0
-
-
 def _step_motion(step: Float[Tensor, "6"], normal_matrix: Float[Tensor, "6 6"], weight_sum: float) -> float:
     """Weighted RMS motion of the object's points by a step, crop pixels: sqrt(xi^T H xi / sum w)."""
     xi = step.detach().double().cpu()
     return math.sqrt(max(0.0, float(xi @ normal_matrix.double().cpu() @ xi)) / max(weight_sum, 1e-9))
+
+
+def _spread(covariance: Float[Tensor, "6 6"] | None, diameter: float) -> float:
+    """Root mean square motion that a covariance predicts, in diameters."""
+    if covariance is None:
+        return math.nan
+    variances = covariance.diagonal()
+    squared = float(variances[:3].sum()) / diameter**2 + 0.25 * float(variances[3:].sum())
+    return math.sqrt(max(squared, 0.0))

@@ -35,7 +35,9 @@ def test_network_and_facts_come_back(saved: tuple[Path, RnnposeNetwork]) -> None
         assert torch.equal(tensor, loaded.state_dict()[name])
 
 
-def test_half_precision_is_half_the_size_and_loads_as_float32(saved: tuple[Path, RnnposeNetwork], tmp_path: Path) -> None:
+def test_half_precision_is_half_the_size_and_loads_as_float32(
+    saved: tuple[Path, RnnposeNetwork], tmp_path: Path
+) -> None:
     path, network = saved
     save_checkpoint(tmp_path / "half.safetensors", network, read_info(path), half=True)
     assert (tmp_path / "half.safetensors").stat().st_size < 0.6 * path.stat().st_size

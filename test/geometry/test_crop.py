@@ -10,9 +10,13 @@ from rnnpose_ros.geometry.flow import induced_uv
 from rnnpose_ros.geometry.se3 import exp_se3, from_rotation_translation, transform
 
 CAMERA = intrinsics(600.0, 590.0, 318.3, 243.7, width=640, height=480)
-BOX = torch.tensor([[x, y, z] for x in (-0.05, 0.07) for y in (-0.04, 0.04) for z in (-0.03, 0.05)], dtype=torch.float64)
+BOX = torch.tensor(
+    [[x, y, z] for x in (-0.05, 0.07) for y in (-0.04, 0.04) for z in (-0.03, 0.05)], dtype=torch.float64
+)
 CENTRE = torch.tensor([[0.01, 0.0, 0.01]], dtype=torch.float64)
-POSE = from_rotation_translation(torch.eye(3, dtype=torch.float64)[None], torch.tensor([[0.06, -0.02, 0.7]], dtype=torch.float64))
+POSE = from_rotation_translation(
+    torch.eye(3, dtype=torch.float64)[None], torch.tensor([[0.06, -0.02, 0.7]], dtype=torch.float64)
+)
 
 
 def ramp() -> torch.Tensor:

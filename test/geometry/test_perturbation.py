@@ -16,9 +16,7 @@ TRUTH = exp_se3(torch.tensor([[0.1, 0.2, 0.8, 0.3, -1.0, 0.4]], dtype=torch.floa
 def test_n1_spreads_as_printed_and_caps_at_45_degrees() -> None:
     T = perturb(TRUTH, noise=N1, generator=torch.Generator().manual_seed(0))
     shift = T[:, :3, 3] - TRUTH[:, :3, 3]
-    torch.testing.assert_close(
-        shift.std(0), torch.tensor([0.01, 0.01, 0.05], dtype=torch.float64), rtol=0.05, atol=0.0
-    )
+    torch.testing.assert_close(shift.std(0), torch.tensor([0.01, 0.01, 0.05], dtype=torch.float64), rtol=0.05, atol=0.0)
     angle = rotation_angle(T[:, :3, :3] @ TRUTH[:, :3, :3].transpose(1, 2))
     assert angle.max() <= math.radians(45.0)
     assert math.radians(20.0) < angle.median() < math.radians(25.0)

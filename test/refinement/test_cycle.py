@@ -80,13 +80,15 @@ def run(oracle: Oracle, T: torch.Tensor, *, iterations: int) -> torch.Tensor:
         centre_object=torch.tensor([[0.01, 0.0, 0.0]]),
         diameter=torch.tensor([0.155]),
     )
-    output = refine_cycle(oracle, inputs, iterations=iterations, solver=SolverConfig())  
+    output = refine_cycle(oracle, inputs, iterations=iterations, solver=SolverConfig())
     return output.iterations[-1].T_camera_object.double()
 
 
 def error_px(T: torch.Tensor) -> float:
     corners = box().vertices.double()[None]
-    return float((project(transform(T, corners), CAMERA.K) - project(transform(TRUTH, corners), CAMERA.K)).norm(dim=-1).max())
+    return float(
+        (project(transform(T, corners), CAMERA.K) - project(transform(TRUTH, corners), CAMERA.K)).norm(dim=-1).max()
+    )
 
 
 def test_exact_correspondences_give_the_exact_pose_in_four_iterations() -> None:

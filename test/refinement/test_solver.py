@@ -123,9 +123,7 @@ def test_covariance_predicts_the_scatter_of_noisy_solutions() -> None:
     )
     origin = s["T"][0, :3, 3]
     shift = step.T_camera_object[:, :3, 3] - origin
-    predicted = pose_covariance(
-        step.normal_matrix[0], noise_px**2, diameter=0.2, origin_from_centre=origin - c[0]
-    )
+    predicted = pose_covariance(step.normal_matrix[0], noise_px**2, diameter=0.2, origin_from_centre=origin - c[0])
     assert predicted is not None
     measured = shift.T @ shift / trials
     ratio = measured.diagonal() / predicted.diagonal()[:3]

@@ -1,0 +1,161 @@
+"""Fits score and covariance on held-out scenes, traps included."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy.optimize import minimize
+from torch import Tensor
+
+from rnnpose_ros.data.synthetic.scene import SceneGenerator
+from rnnpose_ros.evaluation.metrics import add
+from rnnpose_ros.geometry.rotations import matrix_from_euler_xyz
+from rnnpose_ros.geometry.se3 import inverse, log_so3
+from rnnpose_ros.refinement.refiner import Refiner
+from rnnpose_ros.refinement.status import SCORE_MEASURES, Calibration
+from rnnpose_ros.types import CameraIntrinsics, ImageFrame, ObjectModel, PoseHypothesis, RefinementResult, TrainingBatch
+
+_LOGGER = logging.getLogger(__name__)
+_SCENE_PX = 320
+_SCENE_MARGIN = 1.6
+_RIGHT_DIAMETERS = 0.1
+_CHI2_6_MEDIAN = 5.348
+"""Median of the squared error of six Gaussian coordinates, normalised by their covariance."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Case:
+    """One refinement with a known answer."""
+
+    measures: tuple[float, ...]
+    right: bool
+    error_squared: float
+    """Normalised by the predicted covariance, before scaling; NaN where the pose is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationReport:
+    """How well the fit describes cases it has not seen."""
+
+    calibration: Calibration
+    cases: int
+    right_share: float
+    expected_calibration_error: float
+    auroc: float
+
+
+def calibrate(refiner: Refiner, *, scenes: int, seed: int) -> CalibrationReport:
+    """Refines scenes that training never drew and fits the constants; every second case is held out.
+
+    A quarter of the starts are traps: another object's model, or a start turned by 60 to 180 degrees.
+
+    Args:
+        refiner: Whose calibration is to be found.
+        scenes: How many.
+        seed: Of the scenes; use one that training did not.
+    """
+    cases = list(_cases(refiner, scenes=scenes, seed=seed))
+    fit, held_out = cases[::2], cases[1::2]
+    weights = _fit_logistic(np.array([c.measures for c in fit]), np.array([c.right for c in fit], float))
+    squared = np.array([c.error_squared for c in fit])
+    scale = float(np.nanmedian(squared)) / _CHI2_6_MEDIAN if np.isfinite(squared).any() else 1.0
+    named = {f"score_by_{name}": float(w) for name, w in zip(SCORE_MEASURES, weights[1:], strict=True)}
+    calibration = Calibration(score_bias=float(weights[0]), covariance_scale=scale, **named)
+    scores = np.array([calibration.score(c.measures) for c in held_out])
+    right = np.array([c.right for c in held_out])
+    return CalibrationReport(
+        calibration=calibration,
+        cases=len(cases),
+        right_share=float(np.mean([c.right for c in cases])),
+        expected_calibration_error=expected_calibration_error(scores, right),
+        auroc=auroc(scores, right),
+    )
+
+
+def expected_calibration_error(scores: np.ndarray, right: np.ndarray, *, bins: int = 10) -> float:
+    """Mean gap between score and share of right cases, over equally filled bins."""
+    order = np.argsort(scores, kind="stable")
+    parts = [p for p in np.array_split(order, bins) if len(p)]
+    return float(sum(len(p) * abs(scores[p].mean() - right[p].mean()) for p in parts) / max(len(order), 1))
+
+
+def auroc(scores: np.ndarray, right: np.ndarray) -> float:
+    """Probability that a right case scores above a wrong one; ties count half."""
+    good, bad = scores[right.astype(bool)], scores[~right.astype(bool)]
+    if len(good) == 0 or len(bad) == 0:
+        return float("nan")
+    return float((good[:, None] > bad).mean() + 0.5 * (good[:, None] == bad).mean())
+
+
+def _cases(refiner: Refiner, *, scenes: int, seed: int) -> Iterator[Case]:
+    generator = SceneGenerator(refiner.renderer, seed=seed)
+    rng = np.random.default_rng(seed)
+    previous: ObjectModel | None = None
+    for number in range(scenes):
+        batch = generator.batch(1, size=_SCENE_PX, margin=_SCENE_MARGIN)
+        model = batch.objects[0]
+        if not bool(batch.valid[0]):
+            continue
+        T_start, shown = batch.T_camera_object_initial[0], model
+        draw = rng.random()
+        if draw < 0.12:
+            T_start = _turned(T_start, rng)
+        elif draw < 0.25 and previous is not None:
+            shown = previous
+        result = _refine(refiner, batch, shown, T_start)
+        previous = model
+        if result.measures is not None:
+            yield _judge(result, batch.T_camera_object[0], model, is_this=shown is model)
+        if (number + 1) % 100 == 0:
+            _LOGGER.info("calibration: %d of %d scenes", number + 1, scenes)
+
+
+def _refine(refiner: Refiner, batch: TrainingBatch, model: ObjectModel, T_start: Tensor) -> RefinementResult:
+    camera = CameraIntrinsics(K=batch.camera.K[:1], height=_SCENE_PX, width=_SCENE_PX)
+    frame = ImageFrame(rgb=batch.photo[0].permute(1, 2, 0).contiguous(), camera=camera)
+    return refiner.refine(frame, [PoseHypothesis(model.label, T_start.double())], {model.label: model})[0]
+
+
+def _turned(T: Float[Tensor, "4 4"], rng: np.random.Generator) -> Float[Tensor, "4 4"]:
+    """The pose with a gross rotation error."""
+    axis = rng.normal(size=3)
+    angles = torch.tensor(axis / np.linalg.norm(axis) * rng.uniform(np.pi / 3, np.pi))
+    turned = T.clone()
+    turned[:3, :3] = matrix_from_euler_xyz(angles[None])[0].to(T) @ T[:3, :3]
+    return turned
+
+
+def _judge(result: RefinementResult, truth: Float[Tensor, "4 4"], model: ObjectModel, *, is_this: bool) -> Case:
+    """Right means: ADD to the nearest symmetric truth under a tenth of the diameter, and the right object."""
+    T, truth = result.T_camera_object, truth.double()
+    truths = truth @ model.symmetries.double()
+    poses = T.expand(len(truths), 4, 4)
+    errors = add(poses, truths, points_object=model.mesh.vertices.double())
+    nearest = int(errors.argmin())
+    right = is_this and float(errors[nearest]) < _RIGHT_DIAMETERS * model.diameter
+    squared = float("nan")
+    if right and result.covariance is not None:
+        delta = T @ inverse(truths[nearest])
+        error = torch.cat([T[:3, 3] - truths[nearest][:3, 3], log_so3(delta[:3, :3])])
+        squared = float(error @ torch.linalg.solve(result.covariance, error))
+    assert result.measures is not None
+    return Case(measures=result.measures, right=right, error_squared=squared)
+
+
+def _fit_logistic(measures: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Bias and factors of a lightly regularised logistic regression."""
+    mean, spread = measures.mean(0), measures.std(0) + 1e-9
+    x = np.concatenate([np.ones((len(measures), 1)), (measures - mean) / spread], 1)
+
+    def loss(w: np.ndarray) -> float:
+        z = x @ w
+        return float(np.mean(np.logaddexp(0, z) - right * z) + 1e-3 * (w[1:] ** 2).sum())
+
+    w = minimize(loss, np.zeros(x.shape[1]), method="L-BFGS-B").x
+    factors = w[1:] / spread
+    return np.concatenate([[w[0] - float(factors @ mean)], factors])
