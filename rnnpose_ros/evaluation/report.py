@@ -45,6 +45,8 @@ class DemoRecord:
     T_reference: Float[Tensor, "4 4"] | None = None
     status: str = ""
     score: float = math.nan
+    processed: bool = True
+    """False where the refiner passed this frame over for a newer one: shown, and not judged."""
     latency_ms: float = math.nan
     """From the picture's sending to the pose's arrival."""
     overlay: UInt8[np.ndarray, "H W 3"] | Path | None = None
@@ -57,7 +59,10 @@ class DemoRecord:
 
 @dataclass(frozen=True, slots=True)
 class ErrorSummary:
-    """How wrong the poses of a set of frames are; a frame without a pose is a miss in every share."""
+    """How wrong the poses of the judged frames are: those that were processed and have a reference.
+
+    A judged frame without a pose is a miss in every share.
+    """
 
     frames: int
     median_px: float
@@ -84,6 +89,8 @@ class DemoSummary:
     title: str
     object: str
     frames: int
+    frames_processed: int
+    """Frames that the refiner did not pass over for newer ones."""
     frames_refined: int
     """Frames with a refined pose."""
     rate_hz: float
@@ -180,8 +187,8 @@ def summarize(
     model: ObjectModel,
     rate_hz: float | None = None,
 ) -> DemoSummary:
-    """The figures of measured records. Only frames with a reference count in the errors."""
-    judged = np.array([r.T_reference is not None for r in records], bool)
+    """The figures of measured records. Only processed frames with a reference count in the errors."""
+    judged = np.array([r.processed and r.T_reference is not None for r in records], bool)
     with_initial = judged & np.array([r.T_initial is not None for r in records], bool)
     count = sum(r.T_refined is not None for r in records)
     before = _summarize_errors(initial, with_initial, model.diameter)
@@ -194,6 +201,7 @@ def summarize(
         title=title,
         object=model.label,
         frames=len(records),
+        frames_processed=sum(r.processed for r in records),
         frames_refined=count,
         rate_hz=_rate_hz(records) if rate_hz is None else rate_hz,
         latency_p50_ms=float(np.percentile(latencies, 50)) if len(latencies) else math.nan,
@@ -258,7 +266,7 @@ def _verdict(count: int, before: ErrorSummary, after: ErrorSummary, *, passed: b
 
 
 def _figure(value: float) -> str:
-    return f"{value:.1f}" if value < 1e6 else "no pose in most frames, infinite"
+    return f"{value:.1f}" if value < 1e6 else "infinite (no pose in most frames)"
 
 
 def _rate_hz(records: Sequence[DemoRecord]) -> float:

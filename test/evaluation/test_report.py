@@ -79,6 +79,14 @@ def test_a_frame_without_a_refined_pose_is_a_miss(tmp_path, model):
     assert summary.frames_refined == 3
 
 
+def test_a_frame_passed_over_for_a_newer_one_is_no_miss(tmp_path, model):
+    records = [record(0), record(1, refined=None, processed=False), record(2)]
+    summary = write_report(tmp_path, records, title="t", model=model, camera=CAMERA)
+    assert summary.passed
+    assert (summary.refined.share_under_5px, summary.refined.frames, summary.initial.frames) == (1.0, 2, 2)
+    assert (summary.frames, summary.frames_processed) == (3, 2)
+
+
 def test_frames_without_reference_are_shown_and_not_judged(tmp_path, model):
     records = [record(0), DemoRecord(index=1, stamp_ns=1, T_refined=pose(9.0))]
     summary = write_report(tmp_path, records, title="t", model=model, camera=CAMERA)
