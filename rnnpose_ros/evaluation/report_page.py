@@ -98,7 +98,7 @@ def _table(summary: DemoSummary) -> str:
 def _facts(summary: DemoSummary, facts: Mapping[str, str]) -> str:
     lines = {
         "object": summary.object,
-        "frames": f"{summary.frames} shown, {summary.frames_processed} processed, {summary.frames_refined} with a refined pose",
+        "frames": f"{summary.frames} shown, {summary.frames_processed} processed, {summary.frames_refined} refined",
         "rate": f"{_number(summary.rate_hz)} refined poses a second",
         "latency": f"{_number(summary.latency_p50_ms)} ms median, {_number(summary.latency_p99_ms)} ms 99th percentile",
         "status": ", ".join(f"{name} {count}" for name, count in summary.statuses.items()) or "—",
