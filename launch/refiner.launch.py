@@ -1,13 +1,13 @@
 """The refiner node alone: connect it to a camera and to something that says roughly where the objects are."""
 
-from launch.actions import DeclareLaunchArgument
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterFile, ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
-from launch import LaunchDescription
+from launch import LaunchContext, LaunchDescription
 
 _SHARE = FindPackageShare("rnnpose_ros")
 
@@ -15,14 +15,14 @@ ARGUMENTS = (
     ("namespace", "", "Namespace of the node"),
     ("node_name", "rnnpose", "Name of the node; its outputs are below it"),
     ("params_file", PathJoinSubstitution([_SHARE, "config", "refiner.yaml"]), "Parameters of the node, YAML"),
-    ("objects_file", "", "A mesh, an object.yaml or a folder of them; a path or package://"),
-    ("weights", "", "Weights, a .safetensors file; empty means the packaged small network"),
-    ("device", "auto", "auto, cpu, cuda or cuda:<number>"),
-    ("engine", "rnnpose", "rnnpose, or fake, which answers without a network"),
+    ("objects_file", "", "A mesh, an object.yaml or a folder of them; empty: as params_file says"),
+    ("weights", "", "Weights, a .safetensors file; empty: as params_file says"),
+    ("device", "", "auto, cpu, cuda or cuda:<number>; empty: as params_file says"),
+    ("engine", "", "rnnpose, or fake, which answers without a network; empty: as params_file says"),
     ("image_topic", "image", "Topic of the pictures"),
     ("camera_info_topic", "camera_info", "Topic of their camera infos"),
     ("initial_topic", "initial_detections", "Topic of the initial poses, vision_msgs/Detection3DArray"),
-    ("input_is_rectified", "auto", "auto, true (P of camera_info holds) or false (K and D hold)"),
+    ("input_is_rectified", "", "auto, true (P of camera_info) or false (K and D); empty: as params_file says"),
     ("use_sim_time", "false", "Take the time from /clock"),
     ("log_level", "info", "debug, info, warn, error or fatal"),
     ("use_rviz", "false", "Start rviz with the debug images and frames"),
@@ -32,13 +32,14 @@ ARGUMENTS = (
 _STRINGS = ("objects_file", "weights", "device", "engine", "input_is_rectified")
 
 
-def generate_launch_description() -> LaunchDescription:
-    """Arguments, node, rviz."""
+def _refiner(context: LaunchContext) -> list[Node]:
+    """The node; an argument that was given stands above the parameter file, one left empty does not."""
     chosen = {name: LaunchConfiguration(name) for name, _, _ in ARGUMENTS}
+    given = {name: chosen[name].perform(context) for name in _STRINGS}
     # Text stays text: a value such as true or 0 must not become a boolean or a number on its way.
-    overrides = {name: ParameterValue(chosen[name], value_type=str) for name in _STRINGS}
+    overrides = {name: ParameterValue(text, value_type=str) for name, text in given.items() if text}
     overrides["use_sim_time"] = ParameterValue(chosen["use_sim_time"], value_type=bool)
-    refiner = Node(
+    node = Node(
         package="rnnpose_ros",
         executable="refiner_node",
         namespace=chosen["namespace"],
@@ -53,13 +54,18 @@ def generate_launch_description() -> LaunchDescription:
         respawn=chosen["respawn"],
         output="screen",
     )
+    return [node]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Arguments, node, rviz."""
     rviz = Node(
         package="rviz2",
         executable="rviz2",
-        arguments=["-d", chosen["rviz_config"]],
-        parameters=[{"use_sim_time": overrides["use_sim_time"]}],
-        condition=IfCondition(chosen["use_rviz"]),
+        arguments=["-d", LaunchConfiguration("rviz_config")],
+        parameters=[{"use_sim_time": ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool)}],
+        condition=IfCondition(LaunchConfiguration("use_rviz")),
         output="screen",
     )
     arguments = [DeclareLaunchArgument(name, default_value=value, description=text) for name, value, text in ARGUMENTS]
-    return LaunchDescription([*arguments, refiner, rviz])
+    return LaunchDescription([*arguments, OpaqueFunction(function=_refiner), rviz])

@@ -8,7 +8,6 @@ ends after the last frame.
 from __future__ import annotations
 
 import json
-import sys
 import threading
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +22,7 @@ from rnnpose_ros.errors import ConfigError
 from rnnpose_ros.ros.images import fill_message
 from rnnpose_ros.ros.messages import stamp_message, stamp_ns
 from rnnpose_ros.ros.parameters import NodeParameters
-from rnnpose_ros.ros.running import EXIT_FAILED, RunnableNode, Worker, run_node
+from rnnpose_ros.ros.running import EXIT_FAILED, RunnableNode, Worker, run_process
 from rnnpose_ros.sources.recorded import FrameClock
 from rnnpose_ros.sources.sequence import Sequence, read_sequence
 from rnnpose_ros.types import CameraIntrinsics
@@ -173,10 +172,10 @@ def _seconds(seconds: float) -> Any:
     return Duration(seconds=seconds)
 
 
-def main(args: list[str] | None = None) -> int:
+def main() -> None:
     """Play a sequence."""
-    return run_node(PlayerNode, args=args, threads=2)
+    run_process(PlayerNode, threads=2)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

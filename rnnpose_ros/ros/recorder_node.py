@@ -8,7 +8,6 @@ matrices, with the time of hearing), ``overlay/<stamp>.jpg`` and ``similarity/<s
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -30,7 +29,7 @@ from rnnpose_ros.ros.images import float_from_message, rgb_from_message
 from rnnpose_ros.ros.messages import header_fields, matrix_from_pose, matrix_from_transform
 from rnnpose_ros.ros.parameters import NodeParameters
 from rnnpose_ros.ros.player_node import LATCHED
-from rnnpose_ros.ros.running import EXIT_FAILED, RunnableNode, run_node
+from rnnpose_ros.ros.running import EXIT_FAILED, RunnableNode, run_process
 
 _CHECK_PERIOD_S = 0.2
 _SUFFIX = {"overlay": "jpg", "similarity": "png"}
@@ -161,10 +160,10 @@ class RecorderNode(RunnableNode):
             self.context.try_shutdown()
 
 
-def main(args: list[str] | None = None) -> int:
+def main() -> None:
     """Record a run."""
-    return run_node(RecorderNode, args=args, threads=1)
+    run_process(RecorderNode, threads=1)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -6,7 +6,6 @@ called from there; the node itself holds no mathematics.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -26,7 +25,7 @@ from rnnpose_ros.ros.pairing import Order, Pair, StampOrder, StampPairing
 from rnnpose_ros.ros.parameters import NodeConfig, NodeParameters
 from rnnpose_ros.ros.reasons import Reason, RefusedInputError, reason_lost
 from rnnpose_ros.ros.reporter import Reporter
-from rnnpose_ros.ros.running import RunnableNode, Worker, run_node
+from rnnpose_ros.ros.running import RunnableNode, Worker, run_process
 from rnnpose_ros.ros.subscriptions import MatchingSubscription
 from rnnpose_ros.ros.visualization import DebugImages
 from rnnpose_ros.tracking.tracker import TRACK_SOURCE, FrameOutcome, Tracker
@@ -203,10 +202,10 @@ class RefinerNode(RunnableNode):
         )
 
 
-def main(args: list[str] | None = None) -> int:
+def main() -> None:
     """Run the refiner node."""
-    return run_node(RefinerNode, args=args)
+    run_process(RefinerNode)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -14,6 +14,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from typing import NoReturn
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor, SingleThreadedExecutor
@@ -64,11 +65,19 @@ class Worker:
 
 
 def run_node(make: Callable[[], RunnableNode], *, args: list[str] | None = None, threads: int = 3) -> int:
-    """Run one node until it is interrupted or shuts its context down; returns the exit code."""
+    """Run one node in this process until it is interrupted or shuts its context down.
+
+    Args:
+        make: Constructs the node.
+        args: Instead of the process's own.
+        threads: Of the executor.
+
+    Returns:
+        The exit code.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     node = None
     code = EXIT_OK
-    ended = True
     try:
         rclpy.init(args=args)
         node = make()
@@ -84,14 +93,21 @@ def run_node(make: Callable[[], RunnableNode], *, args: list[str] | None = None,
         # A second interrupt while ending must not leave a traceback.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         if node is not None:
-            ended = node.close()
+            if node.close():
+                node.destroy_node()
             code = max(code, node.exit_code)
         with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
             rclpy.try_shutdown()
-    if not ended:
-        # The worker is inside a long computation that cannot be interrupted; leaving the usual way
-        # would wait for it.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
     return code
+
+
+def run_process(make: Callable[[], RunnableNode], *, threads: int = 3) -> NoReturn:
+    """Run one node as a process of its own.
+
+    The process leaves without the interpreter's own end: that would wait for a worker inside a long
+    computation, and takes seconds to unload the libraries that a node has no more use for.
+    """
+    code = run_node(make, threads=threads)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

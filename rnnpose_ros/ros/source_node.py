@@ -6,7 +6,6 @@ It listens to ``camera_info`` for stamps and to ``sequence_info`` for which fram
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +19,7 @@ from rnnpose_ros.errors import ConfigError
 from rnnpose_ros.ros.messages import detections_message, initial_pose_message, stamp_ns
 from rnnpose_ros.ros.parameters import NodeParameters
 from rnnpose_ros.ros.player_node import LATCHED
-from rnnpose_ros.ros.running import RunnableNode, run_node
+from rnnpose_ros.ros.running import RunnableNode, run_process
 from rnnpose_ros.sources.perturbed import PerturbedPoses
 from rnnpose_ros.sources.recorded import FrameClock, RecordedPoses
 from rnnpose_ros.sources.sequence import read_sequence
@@ -106,10 +105,10 @@ class SourceNode(RunnableNode):
         self._detections.publish(detections_message(detections, header=info.header))
 
 
-def main(args: list[str] | None = None) -> int:
+def main() -> None:
     """Publish perturbed poses."""
-    return run_node(SourceNode, args=args, threads=1)
+    run_process(SourceNode, threads=1)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
