@@ -59,6 +59,9 @@ class Worker:
         try:
             self._work()
         except Exception:
+            if not self._node.context.ok():
+                # An interrupt invalidates the context under the worker's hands: publishing fails, and that is the end.
+                return
             self._node.get_logger().fatal(f"the worker failed\n{traceback.format_exc()}")
             self._node.exit_code = EXIT_FAILED
             self._node.context.try_shutdown()

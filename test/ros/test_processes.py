@@ -98,6 +98,21 @@ def run_refiner(*overrides: str) -> int:
     )
 
 
+def test_an_interrupt_while_a_picture_is_worked_on_leaves_no_error(graph: Graph, cube_mesh: Path) -> None:
+    process = start_refiner(
+        graph.context.get_domain_id(), f"objects_file:={cube_mesh}", "fake.mode:=slow", "fake.delay:=1.2"
+    )
+    try:
+        graph.wait_for(graph._is_connected, "the process to be connected", timeout_s=60.0)
+        send_until_silent(graph)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=10.0)
+        assert process.returncode == 0, errors
+        assert "Traceback" not in errors
+    finally:
+        process.kill()
+
+
 def test_an_unknown_parameter_ends_the_node_with_one_line_and_code_2(
     own_domain: None, cube_mesh: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
