@@ -147,7 +147,7 @@ def _environment() -> dict[str, str]:
     environment = dict(os.environ)
     environment["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
     environment.setdefault("AMENT_PREFIX_PATH", sys.prefix)
-    profile = resolve_path("package://rnnpose_ros/config/fastdds.xml")
+    profile = resolve_path("package://rnnpose_ros/config/fastdds_large_images.xml")
     if profile.is_file():
         environment.setdefault("FASTDDS_DEFAULT_PROFILES_FILE", str(profile))
     root = str(Path(__file__).resolve().parents[2])

@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from rnnpose_ros.cli.demo_graph import DemoSettings
+from rnnpose_ros.evaluation.metrics import visible_points
 from rnnpose_ros.evaluation.report import DemoRecord, DemoSummary, ErrorSummary, write_report
+from rnnpose_ros.rendering.warp_renderer import WarpRenderer
 from rnnpose_ros.sources.recorded import FrameClock
 from rnnpose_ros.sources.sequence import Sequence
 
@@ -54,6 +56,7 @@ def report(recording: Path, sequence: Sequence, out: Path, *, settings: DemoSett
 def _records(recording: Path, sequence: Sequence) -> tuple[list[DemoRecord], int]:
     facts = json.loads((recording / "sequence.json").read_text())
     clock = FrameClock(fps=facts["fps"], start_ns=facts["start_ns"])
+    visible = _VisibleSurface(sequence)
     initial = {line["stamp_ns"]: line for line in _lines(recording / "initial.jsonl")}
     transforms = {line["stamp_ns"]: line for line in _lines(recording / "transforms.jsonl")}
     since_ns = min(initial, default=math.inf)
@@ -77,9 +80,28 @@ def _records(recording: Path, sequence: Sequence) -> tuple[list[DemoRecord], int
                 latency_ms=1e-6 * (found["heard_ns"] - stamp_ns) if found and not facts["lockstep"] else math.nan,
                 overlay=_overlay(recording, stamp_ns),
                 similarity=_similarity(recording, stamp_ns),
+                visible_points=visible.at(index),
             )
         )
     return sorted(records, key=lambda record: record.stamp_ns), int(facts["n_frames"])
+
+
+class _VisibleSurface:
+    """The part of the object that the camera sees at each reference pose."""
+
+    def __init__(self, sequence: Sequence) -> None:
+        self._sequence = sequence
+        self._renderer = WarpRenderer("cpu")
+        self._mesh = self._renderer.upload(sequence.object.mesh)
+
+    def at(self, index: int) -> Tensor | None:
+        """Points in the object frame, metres; None where the frame has no reference pose."""
+        T = self._sequence.poses.get(index)
+        if T is None:
+            return None
+        camera = self._sequence.camera
+        depth = self._renderer.render([self._mesh], T[None], camera).depth[0]
+        return visible_points(depth, T, camera)
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
