@@ -7,8 +7,6 @@ network is filled, shapes agree.
 from __future__ import annotations
 
 import json
-import os
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from rnnpose_ros.config import build, flatten
 from rnnpose_ros.errors import CheckpointError, ConfigError
 from rnnpose_ros.geometry.crop import CropConvention
 from rnnpose_ros.networks.rnnpose_network import NetworkConfig, RnnposeNetwork
+from rnnpose_ros.paths import resolve_path
 
 _FORMAT = "rnnpose_ros/1"
 
@@ -136,18 +135,9 @@ def default_weights() -> Path:
     """The packaged ``small`` weights: in the repository, or in the installed package's share folder.
 
     Raises:
-        CheckpointError: They are in neither place.
+        CheckpointError: They are not there.
     """
-    inside = Path("models") / "weights" / "small.safetensors"
-    repository = Path(__file__).resolve().parents[2]
-    places = [repository / inside, *(Path(p) / "share" / "rnnpose_ros" / inside for p in _prefixes())]
-    for place in places:
-        if place.is_file():
-            return place
-    raise CheckpointError(f"the packaged weights are not installed: looked for {[str(p) for p in places]}")
-
-
-def _prefixes() -> list[str]:
-    """Where ament and pip install data."""
-    ament = [p for p in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if p]
-    return [*ament, sys.prefix]
+    path = resolve_path("package://rnnpose_ros/models/weights/small.safetensors")
+    if not path.is_file():
+        raise CheckpointError(f"the packaged weights are not installed: there is no {path}")
+    return path

@@ -125,6 +125,14 @@ def to_yaml(config_type: type = NodeConfig, *, header: str = "") -> str:
     return "\n".join(lines) + "\n"
 
 
+def to_table(config_type: type = NodeConfig) -> str:
+    """The parameters as a Markdown table."""
+    rows = ["| parameter | default | what |", "|---|---|---|"]
+    for parameter in parameters(config_type):
+        rows.append(f"| `{parameter.name}` | `{_yaml_value(parameter.default)}` | {describe(parameter)} |")
+    return "\n".join(rows) + "\n"
+
+
 class NodeParameters:
     """The configuration of a running node, kept in step with its ROS parameters.
 
@@ -185,11 +193,13 @@ Made from the configuration by: python -m rnnpose_ros.ros.parameters --yaml"""
 
 
 def main() -> None:
-    """Print the parameter file."""
+    """Print the parameter file, or the README's table."""
     parser = argparse.ArgumentParser(description="The refiner node's parameters.")
-    parser.add_argument("--yaml", action="store_true", required=True, help="print a parameter file with all defaults")
-    parser.parse_args()
-    print(to_yaml(header=FILE_HEADER), end="")
+    form = parser.add_mutually_exclusive_group(required=True)
+    form.add_argument("--yaml", action="store_true", help="print a parameter file with all defaults")
+    form.add_argument("--table", action="store_true", help="print the table of the README")
+    args = parser.parse_args()
+    print(to_yaml(header=FILE_HEADER) if args.yaml else to_table(), end="")
 
 
 if __name__ == "__main__":
