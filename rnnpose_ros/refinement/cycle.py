@@ -13,7 +13,7 @@ from rnnpose_ros.geometry.camera import backproject, pixel_grid
 from rnnpose_ros.geometry.flow import induced_uv
 from rnnpose_ros.geometry.se3 import inverse, transform
 from rnnpose_ros.networks.rnnpose_network import CorrespondenceNetwork
-from rnnpose_ros.refinement.solver import SolverConfig, SolverStep, lm_step
+from rnnpose_ros.refinement.solver import SolverConfig, SolverStep, robust_step
 from rnnpose_ros.types import CameraIntrinsics, RenderBuffers
 
 
@@ -102,7 +102,7 @@ def refine_cycle(
         weights = _weights(update.confidence_logit, update.similarity, weighting)
         weights = weights * mask * _inside(target_uv.detach(), camera)
         with record_function("rnnpose/solve"):
-            step = lm_step(
+            step = robust_step(
                 T,
                 transform(T @ inverse(T_render), points_render),
                 target_uv.flatten(1, 2),

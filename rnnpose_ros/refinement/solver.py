@@ -9,6 +9,7 @@ linearisation point.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from rnnpose_ros.config import param
 from rnnpose_ros.geometry.camera import NEAR_M, project
-from rnnpose_ros.geometry.se3 import hat, increment_about
+from rnnpose_ros.geometry.se3 import hat, increment_about, inverse, transform
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,15 @@ class SolverConfig:
         bounds=(0.0, 1e6),
     )
     max_step: float = param(0.8, doc="Longest step: norm of (translation / diameter, rotation)", bounds=(0.01, 10.0))
+    robust_steps: int = param(
+        3, doc="Further steps per iteration, each with the weights of outliers lowered; 0 for none", bounds=(0, 20)
+    )
+    robust_factor: float = param(
+        1.5, doc="Residual, in weighted medians of all residuals, at which a weight is halved", bounds=(0.1, 100.0)
+    )
+    robust_floor_px: float = param(
+        1.0, doc="Residual under which nothing counts as an outlier", unit="px", bounds=(0.01, 100.0)
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,6 +130,51 @@ def lm_step(
         weight_sum=total,
         ok=ok,
     )
+
+
+def robust_step(
+    T_camera_object: Float[Tensor, "B 4 4"],
+    points_camera: Float[Tensor, "B N 3"],
+    target_uv: Float[Tensor, "B N 2"],
+    weights: Float[Tensor, "B N"],
+    K: Float[Tensor, "B 3 3"],
+    *,
+    centre_camera: Float[Tensor, "B 3"],
+    diameter: Float[Tensor, "B"],
+    config: SolverConfig,
+) -> SolverStep:
+    """A step on all correspondences, then steps that count outliers less (IRLS with Cauchy weights).
+
+    The scale is the weighted median of the residuals at the pose so far, so it adapts to how well the
+    field as a whole fits a rigid motion. Arguments as in :func:`lm_step`.
+
+    Returns:
+        The last step's pose, normal matrix, residual and weights; ``step`` is the sum of all.
+    """
+    done = lm_step(
+        T_camera_object, points_camera, target_uv, weights, K,
+        centre_camera=centre_camera, diameter=diameter, config=config,
+    )  # fmt: skip
+    for _ in range(config.robust_steps):
+        move = done.T_camera_object @ inverse(T_camera_object)
+        points = transform(move, points_camera)
+        residual = (target_uv - project(points, K)).norm(dim=-1).detach()
+        scale = (config.robust_factor * weighted_median(residual, weights)).clamp_min(config.robust_floor_px)
+        trusted = weights / (1.0 + (residual / scale[:, None]) ** 2)
+        centre = transform(move, centre_camera[:, None])[:, 0]
+        more = lm_step(
+            done.T_camera_object, points, target_uv, trusted, K, centre_camera=centre, diameter=diameter, config=config
+        )
+        done = dataclasses.replace(more, step=done.step + more.step, ok=done.ok & more.ok)
+    return done
+
+
+def weighted_median(values: Float[Tensor, "B N"], weights: Float[Tensor, "B N"]) -> Float[Tensor, "B"]:
+    """The smallest value that has half of the weight at or below it."""
+    order = values.argsort(dim=1)
+    below = torch.gather(weights, 1, order).cumsum(1)
+    index = (below < 0.5 * below[:, -1:]).sum(1, keepdim=True).clamp(max=values.shape[1] - 1)
+    return torch.gather(values, 1, torch.gather(order, 1, index))[:, 0]
 
 
 def pose_covariance(

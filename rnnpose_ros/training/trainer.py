@@ -122,7 +122,11 @@ class Trainer:
         """Renders the references, runs one cycle, and compares it with the truth."""
         inputs = self.cycle_inputs(batch)
         output = refine_cycle(
-            self.network, inputs, iterations=iterations, solver=SolverConfig(), weighting=self._weighting()
+            self.network,
+            inputs,
+            iterations=iterations,
+            solver=SolverConfig(robust_steps=0),
+            weighting=self._weighting(),
         )
         return self._losses(batch, inputs, output)
 

@@ -10,7 +10,14 @@ from rnnpose_ros.geometry.camera import project
 from rnnpose_ros.geometry.perturbation import N1, perturb
 from rnnpose_ros.geometry.rotations import matrix_from_euler_xyz, rotation_angle
 from rnnpose_ros.geometry.se3 import from_rotation_translation, increment_about, inverse, transform
-from rnnpose_ros.refinement.solver import SolverConfig, lm_step, pose_covariance, projection_jacobian
+from rnnpose_ros.refinement.solver import (
+    SolverConfig,
+    lm_step,
+    pose_covariance,
+    projection_jacobian,
+    robust_step,
+    weighted_median,
+)
 
 CONFIG = SolverConfig()
 
@@ -70,6 +77,32 @@ def test_points_of_weight_zero_do_not_move_the_pose() -> None:
         centre_camera=transform(s["T"], s["centre"][:, None])[:, 0], diameter=s["diameter"], config=CONFIG,
     )  # fmt: skip
     assert step.step.abs().max() < 1e-9
+
+
+def test_outliers_lose_their_say() -> None:
+    s = scene()
+    T = perturb(s["T"], noise=N1, generator=torch.Generator().manual_seed(5), scale=0.2)
+    target = project(transform(s["T"], s["points"]), s["K"])
+    target[:, :45] += torch.tensor([25.0, -15.0], dtype=torch.float64)
+    weights = torch.ones(target.shape[:2], dtype=torch.float64)
+    errors = {}
+    for robust_steps in (0, 4):
+        config = SolverConfig(robust_steps=robust_steps)
+        pose = T
+        for _ in range(4):
+            pose = robust_step(
+                pose, transform(pose, s["points"]), target, weights, s["K"],
+                centre_camera=transform(pose, s["centre"][:, None])[:, 0], diameter=s["diameter"], config=config,
+            ).T_camera_object  # fmt: skip
+        errors[robust_steps] = (project(transform(pose, s["points"]), s["K"])[:, 45:] - target[:, 45:]).norm(dim=-1)
+    assert errors[0].mean() > 5.0
+    assert errors[4].max() < 0.7
+
+
+def test_weighted_median_counts_weights() -> None:
+    values = torch.tensor([[5.0, 1.0, 3.0, 2.0]])
+    assert float(weighted_median(values, torch.ones(1, 4))) == 2.0
+    assert float(weighted_median(values, torch.tensor([[10.0, 1.0, 1.0, 1.0]]))) == 5.0
 
 
 def test_no_weight_at_all_keeps_the_pose_and_non_finite_targets_are_reported() -> None:
