@@ -1,13 +1,14 @@
 """The refiner node alone: connect it to a camera and to something that says roughly where the objects are."""
 
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterFile, ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
-from launch import LaunchContext, LaunchDescription
+from launch import Action, LaunchContext, LaunchDescription
 
 _SHARE = FindPackageShare("rnnpose_ros")
 
@@ -57,15 +58,24 @@ def _refiner(context: LaunchContext) -> list[Node]:
     return [node]
 
 
-def generate_launch_description() -> LaunchDescription:
-    """Arguments, node, rviz."""
+def _rviz(context: LaunchContext) -> list[Action]:
+    """rviz where it is installed: a launch that fails half-way leaves the node running."""
+    try:
+        get_package_prefix("rviz2")
+    except PackageNotFoundError:
+        return [LogInfo(msg="rviz2 is not installed: going on without it")]
     rviz = Node(
         package="rviz2",
         executable="rviz2",
         arguments=["-d", LaunchConfiguration("rviz_config")],
         parameters=[{"use_sim_time": ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool)}],
-        condition=IfCondition(LaunchConfiguration("use_rviz")),
         output="screen",
     )
+    return [rviz]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Arguments, node, rviz."""
+    rviz = OpaqueFunction(function=_rviz, condition=IfCondition(LaunchConfiguration("use_rviz")))
     arguments = [DeclareLaunchArgument(name, default_value=value, description=text) for name, value, text in ARGUMENTS]
     return LaunchDescription([*arguments, OpaqueFunction(function=_refiner), rviz])
