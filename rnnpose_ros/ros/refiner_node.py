@@ -15,7 +15,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from vision_msgs.msg import Detection3DArray
 
 from rnnpose_ros.ros.camera_info import CameraReader
-from rnnpose_ros.ros.diagnostics import DiagnosticsOutput, FrameLog, statuses
+from rnnpose_ros.ros.diagnostics import DiagnosticsOutput, FrameLog, Status, statuses
 from rnnpose_ros.ros.inputs import InitialPoseInbox, read_frame
 from rnnpose_ros.ros.loading import load_engine, load_objects, picture_features, reconfigure, warm_up
 from rnnpose_ros.ros.mailbox import Mailbox, MailboxCounts
@@ -196,7 +196,7 @@ class RefinerNode(RunnableNode):
                 "set sync.slop, or sync.camera_info_mode: latest",
             )
 
-    def _account(self) -> Sequence[object]:
+    def _account(self) -> Sequence[Status]:
         return statuses(
             self._log, mailbox=self._mailbox.counts, pairing=self._pairing.counts, reasons=self._reporter.counts
         )
