@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from rnnpose_ros.geometry.camera import NEAR_M, project
+from rnnpose_ros.geometry.camera import project
 from rnnpose_ros.geometry.se3 import transform
 from rnnpose_ros.types import CameraIntrinsics
 
@@ -45,14 +45,15 @@ def object_window(
         corners_object: Points that span the object (vertices or the corners of their box), metres.
         centre_object: Metres.
         T_camera_object: Poses.
-        camera: The full images' cameras.
+        camera: The full images' cameras, or one for all.
         margin: At least 1.
         size: Side of the crop in pixels.
     """
     dtype = camera.K.dtype
     T = T_camera_object.to(dtype)
-    uv = project(transform(T, corners_object.to(dtype)), camera.K)
-    centre = project(transform(T, centre_object.to(dtype)[:, None]), camera.K)[:, 0]
+    K = camera.K.expand(T.shape[0], 3, 3)
+    uv = project(transform(T, corners_object.to(dtype)), K)
+    centre = project(transform(T, centre_object.to(dtype)[:, None]), K)[:, 0]
     half = (uv - centre[:, None]).abs().flatten(1).amax(1).clamp(min=1.0) * margin
     scale = size / (2.0 * half)
     shift = size // 2 - scale[:, None] * centre
@@ -62,28 +63,23 @@ def object_window(
 
 
 def crop_camera(camera: CameraIntrinsics, affine_crop_image: Float[Tensor, "B 2 3"], *, size: int) -> CameraIntrinsics:
-    """The camera of the crop: the affine map applied to the image plane."""
-    A = torch.zeros_like(camera.K)
+    """The cameras of the crops: each affine map applied to its image plane (or to the one they share)."""
+    A = camera.K.new_zeros(affine_crop_image.shape[0], 3, 3)
     A[:, :2] = affine_crop_image.to(camera.K.dtype)
     A[:, 2, 2] = 1.0
     return CameraIntrinsics(K=A @ camera.K, height=size, width=size)
 
 
 def crop_image(
-    image: Float[Tensor, "B C H W"], affine_crop_image: Float[Tensor, "B 2 3"], *, size: int
+    image: Float[Tensor, "N C H W"], affine_crop_image: Float[Tensor, "B 2 3"], *, size: int
 ) -> Float[Tensor, "B C S S"]:
-    """The window cut out of each image, bilinear, zero outside.
+    """The windows cut out of the images (N = B, or one image for all windows), bilinear, zero outside.
 
     Where the window is shrunk, the image is blurred first by a Gaussian of standard deviation
     ``0.5 sqrt(s^2 - 1)`` image pixels, s = image pixels per crop pixel, against aliasing.
     """
-    scale = affine_crop_image[:, 0, 0]
-    if image.shape[0] == 1 and scale.shape[0] > 1:
-        image = image.expand(scale.shape[0], -1, -1, -1)
-    crops = []
-    for i in range(image.shape[0]):
-        crops.append(_crop_one(image[i : i + 1], affine_crop_image[i], size=size))
-    return torch.cat(crops)
+    image = image.expand(affine_crop_image.shape[0], -1, -1, -1)
+    return torch.cat([_crop_one(image[i : i + 1], affine, size=size) for i, affine in enumerate(affine_crop_image)])
 
 
 def _crop_one(image: Tensor, affine: Tensor, *, size: int) -> Tensor:
@@ -117,12 +113,3 @@ def _gaussian_blur(image: Tensor, sigma: float) -> Tensor:
     row = kernel.view(1, 1, 1, -1).expand(channels, 1, 1, -1)
     column = kernel.view(1, 1, -1, 1).expand(channels, 1, -1, 1)
     return F.conv2d(F.conv2d(padded, row, groups=channels), column, groups=channels)
-
-
-def window_is_visible(
-    affine_crop_image: Float[Tensor, "B 2 3"], T_camera_object: Float[Tensor, "B 4 4"], camera: CameraIntrinsics
-) -> Tensor:
-    """True where the window's centre pixel lies in the image and the object's origin before the camera."""
-    scale = affine_crop_image[:, 0, 0]
-    inside = (T_camera_object[:, 2, 3] > NEAR_M) & torch.isfinite(scale) & (scale > 0)
-    return inside
