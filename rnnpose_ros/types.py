@@ -54,6 +54,25 @@ class Mesh:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class PointPyramid:
+    """An object's points at ever coarser levels and who neighbours whom; unit: the longest side of its box.
+
+    In each table, the number of points of the level that is looked up stands for "no neighbour".
+    """
+
+    points: tuple[Float[Tensor, "N 3"], ...]
+    """Level 0 is the mesh's vertices in their order, about their mean."""
+    neighbours: tuple[Int[Tensor, "N K"], ...]
+    """Of each level in itself, the nearest first."""
+    pools: tuple[Int[Tensor, "M K"], ...]
+    """Of each level's points in the finer level before."""
+    upsamples: tuple[Int[Tensor, "N K"], ...]
+    """Of each level's points in the coarser level after."""
+    limits: tuple[int, ...]
+    """Most neighbours at each level."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ObjectModel:
     """What is known about an object before it is seen."""
 
@@ -65,8 +84,8 @@ class ObjectModel:
     """Transforms of the object frame that leave it looking the same; the identity is first."""
     centre: Float[Tensor, "3"]
     """Centre of the vertices' bounding box in the object frame, metres: refinement turns about it."""
-    pyramid: object | None = None
-    """The point pyramid that a network with 3D encoders needs; None for networks that need none."""
+    pyramid: PointPyramid | None = None
+    """What a network with 3D encoders needs; None where it was not computed yet."""
     mesh_path: str = ""
     """Where the mesh was read from; empty when made in memory."""
     mesh_scale: float = 1.0

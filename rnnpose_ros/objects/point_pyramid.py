@@ -1,0 +1,199 @@
+"""The neighbourhoods of an object's points at four resolutions, for networks with 3D encoders (KPConv).
+
+Computed once per mesh. Lengths are in units of the longest side of the vertices' bounding box.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from scipy.spatial import cKDTree
+
+from rnnpose_ros.errors import AssetError
+from rnnpose_ros.objects.voxel_grid import subsample
+from rnnpose_ros.types import Mesh, PointPyramid
+
+logger = logging.getLogger(__name__)
+
+RADII = (0.0625, 0.125, 0.25, 0.5)
+"""Of each level's convolutions."""
+CACHE_VARIABLE = "RNNPOSE_CACHE"
+"""Environment variable that names the folder where pyramids are kept; nothing is kept without it."""
+
+_CELL_OVER_RADIUS = 2.0 / 2.5
+_KEEP_SHARE = 0.8
+_HISTOGRAM_BINS = 905
+_FORMAT = 1
+
+
+def build_pyramid(mesh: Mesh, *, limits: Sequence[int] | None = None, cache: Path | None = None) -> PointPyramid:
+    """The point pyramid of a mesh's vertices.
+
+    Args:
+        mesh: Its vertices, in their order, are level 0.
+        limits: Most neighbours per level; the mesh's own (:func:`neighbour_limits`) when None.
+        cache: Folder to keep pyramids in, by the mesh's fingerprint; else the one that ``RNNPOSE_CACHE``
+            names; else none. A folder that cannot be written costs a warning and nothing else.
+
+    Raises:
+        AssetError: The vertices are all in one place.
+    """
+    folder = cache or (Path(os.environ[CACHE_VARIABLE]) if os.environ.get(CACHE_VARIABLE) else None)
+    wanted = "own" if limits is None else "-".join(map(str, limits))
+    path = None if folder is None else folder / f"pyramid-{fingerprint(mesh)[:32]}-{wanted}-{_FORMAT}.npz"
+    found = None if path is None else _load(path)
+    if found is not None:
+        return found
+    levels = _levels(_normalised(mesh))
+    pyramid = _tables(levels, neighbour_limits([mesh]) if limits is None else tuple(limits))
+    if path is not None:
+        _save(path, pyramid)
+    return pyramid
+
+
+def fingerprint(mesh: Mesh) -> str:
+    """SHA-256 of the vertices in their order (to a micrometre) and of the faces: what per-vertex features need."""
+    vertices = np.round(mesh.vertices.detach().cpu().double().numpy() * 1e6).astype("<i8")
+    digest = hashlib.sha256(vertices.tobytes())
+    digest.update(mesh.faces.detach().cpu().numpy().astype("<i8").tobytes())
+    return digest.hexdigest()
+
+
+def neighbour_limits(meshes: Sequence[Mesh]) -> tuple[int, ...]:
+    """For each level the smallest count that 80 % of the points' neighbourhoods do not exceed.
+
+    The published code measures this over its training set, which shows each of its objects equally often.
+    Neighbourhoods of 905 points and more are not counted there; where there is nothing else, 904 holds.
+    """
+    histograms = np.zeros((len(RADII), _HISTOGRAM_BINS), np.int64)
+    for mesh in meshes:
+        for level, points in enumerate(_levels(_normalised(mesh))):
+            counts = _neighbour_counts(points, RADII[level])
+            histograms[level] += np.bincount(counts, minlength=_HISTOGRAM_BINS)[:_HISTOGRAM_BINS]
+    reached = histograms.cumsum(1)
+    limits = (reached < _KEEP_SHARE * reached[:, -1:]).sum(1)
+    return tuple(int(n) if n > 0 else _HISTOGRAM_BINS - 1 for n in limits)
+
+
+def _normalised(mesh: Mesh) -> Float[np.ndarray, "V 3"]:
+    """Vertices about their mean, the longest side of their box 1."""
+    vertices = mesh.vertices.detach().cpu().numpy().astype(np.float32)
+    extent = float(np.ptp(vertices, axis=0).max())
+    if not extent > 0.0:
+        raise AssetError("all vertices of the mesh are in one place: it has no neighbourhoods")
+    return (vertices - vertices.mean(0)) / np.float32(extent)
+
+
+def _levels(points: np.ndarray) -> list[np.ndarray]:
+    levels = [points]
+    for radius in RADII[:-1]:
+        levels.append(subsample(levels[-1], size=_CELL_OVER_RADIUS * radius))
+    return levels
+
+
+def _tables(levels: list[np.ndarray], limits: tuple[int, ...]) -> PointPyramid:
+    neighbours, pools, nearest = [], [], []
+    for level, points in enumerate(levels):
+        neighbours.append(radius_neighbours(points, points, radius=RADII[level], limit=limits[level]))
+        if level + 1 < len(levels):
+            coarse = levels[level + 1]
+            pools.append(radius_neighbours(coarse, points, radius=RADII[level], limit=limits[level]))
+            nearest.append(radius_neighbours(points, coarse, radius=2 * RADII[level], limit=limits[level]))
+    return PointPyramid(
+        points=tuple(torch.from_numpy(p) for p in levels),
+        neighbours=tuple(torch.from_numpy(t) for t in neighbours),
+        pools=tuple(torch.from_numpy(t) for t in pools),
+        upsamples=tuple(torch.from_numpy(t) for t in nearest),
+        limits=limits,
+    )
+
+
+def radius_neighbours(
+    queries: Float[np.ndarray, "Q 3"], supports: Float[np.ndarray, "S 3"], *, radius: float, limit: int
+) -> Int[np.ndarray, "Q K"]:
+    """Indices of the supports nearer than ``radius`` (strictly) to each query, the nearest first.
+
+    Distances are float32 as in the published search, so that ties and borders fall alike. Rows are cut
+    to ``limit`` and filled up with the number of supports.
+    """
+    tree = cKDTree(supports)
+    rows = [_nearest(tree, queries, supports, chunk, radius, limit) for chunk in _chunks(len(queries))]
+    width = max(row.shape[1] for row in rows)
+    padded = [np.pad(row, ((0, 0), (0, width - row.shape[1])), constant_values=len(supports)) for row in rows]
+    return np.concatenate(padded)
+
+
+def _nearest(
+    tree: cKDTree, queries: np.ndarray, supports: np.ndarray, chunk: slice, radius: float, limit: int
+) -> np.ndarray:
+    query_of_pair, support, squared = _pairs(tree, queries[chunk], supports, radius)
+    order = np.lexsort((support, squared, query_of_pair))
+    query_of_pair, support = query_of_pair[order], support[order]
+    counts = np.bincount(query_of_pair, minlength=len(queries[chunk]))
+    rank = np.arange(len(support)) - np.repeat(counts.cumsum() - counts, counts)
+    table = np.full((len(counts), min(int(counts.max(initial=0)), limit)), len(supports), np.int32)
+    kept = rank < table.shape[1]
+    table[query_of_pair[kept], rank[kept]] = support[kept]
+    return table
+
+
+def _pairs(
+    tree: cKDTree, queries: np.ndarray, supports: np.ndarray, radius: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Query, support and float32 squared distance of every pair nearer than ``radius``."""
+    found = tree.query_ball_point(queries, radius * 1.0001)
+    query_of_pair = np.repeat(np.arange(len(queries)), [len(f) for f in found])
+    support = np.concatenate([np.asarray(f, np.int64) for f in found])
+    x, y, z = (queries[query_of_pair] - supports[support]).T
+    squared = x * x + y * y + z * z
+    near = squared < np.float32(radius) * np.float32(radius)
+    return query_of_pair[near], support[near], squared[near]
+
+
+def _neighbour_counts(points: np.ndarray, radius: float) -> np.ndarray:
+    tree = cKDTree(points)
+    counts = [
+        np.bincount(_pairs(tree, points[chunk], points, radius)[0], minlength=len(points[chunk]))
+        for chunk in _chunks(len(points))
+    ]
+    return np.concatenate(counts)
+
+
+def _chunks(count: int) -> list[slice]:
+    """Parts that keep the pairs of one small for meshes of any size."""
+    return [slice(start, min(start + 4096, count)) for start in range(0, count, 4096)]
+
+
+def _load(path: Path) -> PointPyramid | None:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            names = ("points", "neighbours", "pools", "upsamples")
+            parts = {n: tuple(torch.from_numpy(file[k]) for k in sorted(file.files) if k.startswith(n)) for n in names}
+            return PointPyramid(**parts, limits=tuple(int(n) for n in file["limits"]))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        logger.warning("%s cannot be read (%s): computed again", path, error)
+        return None
+
+
+def _save(path: Path, pyramid: PointPyramid) -> None:
+    parts = {"points": pyramid.points, "neighbours": pyramid.neighbours}
+    parts |= {"pools": pyramid.pools, "upsamples": pyramid.upsamples}
+    arrays = {f"{name}{level}": t.numpy() for name, part in parts.items() for level, t in enumerate(part)}
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            np.savez(file, limits=np.array(pyramid.limits), **arrays)
+        partial.replace(path)
+    except OSError as error:
+        logger.warning("the point pyramid cannot be kept at %s (%s): it is computed again next time", path, error)
