@@ -17,6 +17,9 @@ class CorrelationPyramid:
     levels: tuple[Float[Tensor, "M 1 _ _"], ...]
     """M = B h w render cells, each with its own map over the photograph's cells."""
     radius: int
+    published: bool = False
+    """RAFT's own lookup, for its weights: a cell k of level l is taken to lie at ``2^l k``, and the window's
+    values run along v first."""
 
     @property
     def channels(self) -> int:
@@ -35,11 +38,11 @@ class CorrelationPyramid:
         batch, height, width, _ = centre.shape
         side = 2 * self.radius + 1
         offsets = torch.arange(-self.radius, self.radius + 1, device=centre.device, dtype=centre.dtype)
-        window = torch.stack(torch.meshgrid(offsets, offsets, indexing="xy"), -1)
+        window = torch.stack(torch.meshgrid(offsets, offsets, indexing="ij" if self.published else "xy"), -1)
         samples = []
         for level, volume in enumerate(self.levels):
             factor = 2**level
-            uv = (centre - (factor - 1) / 2) / factor
+            uv = (centre - (0 if self.published else (factor - 1) / 2)) / factor
             grid = uv.reshape(-1, 1, 1, 2) + window
             h, w = volume.shape[-2:]
             scale = torch.tensor([2.0 / w, 2.0 / h], device=grid.device, dtype=grid.dtype)
@@ -50,7 +53,12 @@ class CorrelationPyramid:
 
 
 def correlate(
-    features_render: Float[Tensor, "B D h w"], features_photo: Float[Tensor, "B D h w"], *, levels: int, radius: int
+    features_render: Float[Tensor, "B D h w"],
+    features_photo: Float[Tensor, "B D h w"],
+    *,
+    levels: int,
+    radius: int,
+    published: bool = False,
 ) -> CorrelationPyramid:
     """The correlation pyramid of two feature maps, scaled by 1 / sqrt(D), in float32."""
     batch, channels, height, width = features_render.shape
@@ -60,4 +68,4 @@ def correlate(
     pyramid = [volume]
     for _ in range(levels - 1):
         pyramid.append(F.avg_pool2d(pyramid[-1], 2))
-    return CorrelationPyramid(levels=tuple(pyramid), radius=radius)
+    return CorrelationPyramid(levels=tuple(pyramid), radius=radius, published=published)

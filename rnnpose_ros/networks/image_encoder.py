@@ -76,3 +76,36 @@ class ImageEncoder(nn.Module):
     def forward(self, image: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D h w"]:
         """Features with ``h = ceil(H / 8)``."""
         return self.head(self.deep(self.stage8(self.stage4(self.stage2(self.stem(image))))))
+
+
+class RaftBlock(nn.Module):
+    """RAFT's residual block: instance normalisation without parameters, ReLU before and after the sum."""
+
+    def __init__(self, inputs: int, outputs: int, *, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.shortcut = nn.Identity() if stride == 1 else nn.Conv2d(inputs, outputs, 1, stride=stride)
+
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D h w"]:
+        y = F.relu(F.instance_norm(self.conv1(x)), inplace=True)
+        y = F.relu(F.instance_norm(self.conv2(y)), inplace=True)
+        short = x if isinstance(self.shortcut, nn.Identity) else F.instance_norm(self.shortcut(x))
+        return F.relu(short + y, inplace=True)
+
+
+class RaftEncoder(nn.Module):
+    """RAFT's feature encoder ("fnet" of the large model): 3 channels to 256 at 1/8 of the resolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 64, 7, stride=2, padding=3)
+        self.stage2 = nn.Sequential(RaftBlock(64, 64, stride=1), RaftBlock(64, 64, stride=1))
+        self.stage4 = nn.Sequential(RaftBlock(64, 96, stride=2), RaftBlock(96, 96, stride=1))
+        self.stage8 = nn.Sequential(RaftBlock(96, 128, stride=2), RaftBlock(128, 128, stride=1))
+        self.head = nn.Conv2d(128, 256, 1)
+
+    def forward(self, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 256 h w"]:
+        """Features with ``h = ceil(H / 8)``."""
+        x = F.relu(F.instance_norm(self.stem(image)), inplace=True)
+        return self.head(self.stage8(self.stage4(self.stage2(x))))

@@ -9,15 +9,31 @@ from torch import Tensor, nn
 
 
 class MotionEncoder(nn.Module):
-    """Mixes the looked-up correlation with the flow it was looked up at."""
+    """Mixes the looked-up correlation with the flow it was looked up at.
 
-    def __init__(self, correlation_channels: int, *, outputs: int) -> None:
+    Args:
+        correlation_channels: Values per cell from the correlation lookup.
+        outputs: Channels of the result, the two of the flow among them.
+        correlation_widths: Channels of the two layers on the correlation.
+        flow_widths: Channels of the two layers on the flow.
+        flow_kernel: Side of the first of these.
+    """
+
+    def __init__(
+        self,
+        correlation_channels: int,
+        *,
+        outputs: int,
+        correlation_widths: tuple[int, int] = (96, 64),
+        flow_widths: tuple[int, int] = (32, 24),
+        flow_kernel: int = 5,
+    ) -> None:
         super().__init__()
-        self.correlation1 = nn.Conv2d(correlation_channels, 96, 1)
-        self.correlation2 = nn.Conv2d(96, 64, 3, padding=1)
-        self.flow1 = nn.Conv2d(2, 32, 5, padding=2)
-        self.flow2 = nn.Conv2d(32, 24, 3, padding=1)
-        self.mix = nn.Conv2d(64 + 24, outputs - 2, 3, padding=1)
+        self.correlation1 = nn.Conv2d(correlation_channels, correlation_widths[0], 1)
+        self.correlation2 = nn.Conv2d(correlation_widths[0], correlation_widths[1], 3, padding=1)
+        self.flow1 = nn.Conv2d(2, flow_widths[0], flow_kernel, padding=flow_kernel // 2)
+        self.flow2 = nn.Conv2d(flow_widths[0], flow_widths[1], 3, padding=1)
+        self.mix = nn.Conv2d(correlation_widths[1] + flow_widths[1], outputs - 2, 3, padding=1)
 
     def forward(
         self, correlation: Float[Tensor, "B C h w"], flow: Float[Tensor, "B 2 h w"]
@@ -28,12 +44,13 @@ class MotionEncoder(nn.Module):
 
 
 class ConvGRU(nn.Module):
-    """A 3x3 convolutional gated recurrent unit (RNNPose supplementary, section 1.2)."""
+    """A convolutional gated recurrent unit; 3x3 in the supplementary of RNNPose (section 1.2)."""
 
-    def __init__(self, hidden: int, inputs: int) -> None:
+    def __init__(self, hidden: int, inputs: int, *, kernel: tuple[int, int] = (3, 3)) -> None:
         super().__init__()
-        self.gates = nn.Conv2d(hidden + inputs, 2 * hidden, 3, padding=1)
-        self.candidate = nn.Conv2d(hidden + inputs, hidden, 3, padding=1)
+        padding = (kernel[0] // 2, kernel[1] // 2)
+        self.gates = nn.Conv2d(hidden + inputs, 2 * hidden, kernel, padding=padding)
+        self.candidate = nn.Conv2d(hidden + inputs, hidden, kernel, padding=padding)
 
     def forward(self, hidden: Float[Tensor, "B H h w"], inputs: Float[Tensor, "B I h w"]) -> Float[Tensor, "B H h w"]:
         z, r = torch.sigmoid(self.gates(torch.cat([hidden, inputs], 1))).chunk(2, 1)

@@ -18,6 +18,7 @@ from jaxtyping import Float, Int
 from scipy.spatial import cKDTree
 
 from rnnpose_ros.errors import AssetError
+from rnnpose_ros.objects.search_order import VisitTree, sort_as_published
 from rnnpose_ros.objects.voxel_grid import subsample
 from rnnpose_ros.types import Mesh, PointPyramid
 
@@ -121,50 +122,69 @@ def radius_neighbours(
 ) -> Int[np.ndarray, "Q K"]:
     """Indices of the supports nearer than ``radius`` (strictly) to each query, the nearest first.
 
-    Distances are float32 as in the published search, so that ties and borders fall alike. Rows are cut
+    Distances are float32 as in the published search, so that borders and ties fall alike. Rows are cut
     to ``limit`` and filled up with the number of supports.
     """
-    tree = cKDTree(supports)
-    rows = [_nearest(tree, queries, supports, chunk, radius, limit) for chunk in _chunks(len(queries))]
+    search = _Search(supports, radius)
+    rows = [search.nearest(queries[chunk], limit) for chunk in _chunks(len(queries))]
     width = max(row.shape[1] for row in rows)
     padded = [np.pad(row, ((0, 0), (0, width - row.shape[1])), constant_values=len(supports)) for row in rows]
     return np.concatenate(padded)
 
 
-def _nearest(
-    tree: cKDTree, queries: np.ndarray, supports: np.ndarray, chunk: slice, radius: float, limit: int
-) -> np.ndarray:
-    query_of_pair, support, squared = _pairs(tree, queries[chunk], supports, radius)
-    order = np.lexsort((support, squared, query_of_pair))
-    query_of_pair, support = query_of_pair[order], support[order]
-    counts = np.bincount(query_of_pair, minlength=len(queries[chunk]))
-    rank = np.arange(len(support)) - np.repeat(counts.cumsum() - counts, counts)
-    table = np.full((len(counts), min(int(counts.max(initial=0)), limit)), len(supports), np.int32)
-    kept = rank < table.shape[1]
-    table[query_of_pair[kept], rank[kept]] = support[kept]
-    return table
+class _Search:
+    """Everything within a radius of queries, among fixed supports."""
 
+    def __init__(self, supports: Float[np.ndarray, "S 3"], radius: float) -> None:
+        self._supports = supports
+        self._radius = radius
+        self._tree = cKDTree(supports)
+        self._visits: VisitTree | None = None
 
-def _pairs(
-    tree: cKDTree, queries: np.ndarray, supports: np.ndarray, radius: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Query, support and float32 squared distance of every pair nearer than ``radius``."""
-    found = tree.query_ball_point(queries, radius * 1.0001)
-    query_of_pair = np.repeat(np.arange(len(queries)), [len(f) for f in found])
-    support = np.concatenate([np.asarray(f, np.int64) for f in found])
-    x, y, z = (queries[query_of_pair] - supports[support]).T
-    squared = x * x + y * y + z * z
-    near = squared < np.float32(radius) * np.float32(radius)
-    return query_of_pair[near], support[near], squared[near]
+    def pairs(self, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Query, support and float32 squared distance of every pair nearer than the radius."""
+        found = self._tree.query_ball_point(queries, self._radius * 1.0001)
+        query_of_pair = np.repeat(np.arange(len(queries)), [len(f) for f in found])
+        support = np.concatenate([np.asarray(f, np.int64) for f in found])
+        x, y, z = (queries[query_of_pair] - self._supports[support]).T
+        squared = x * x + y * y + z * z
+        near = squared < np.float32(self._radius) * np.float32(self._radius)
+        return query_of_pair[near], support[near], squared[near]
+
+    def nearest(self, queries: np.ndarray, limit: int) -> np.ndarray:
+        """One row of :func:`radius_neighbours` for each query."""
+        query_of_pair, support, squared = self.pairs(queries)
+        order = np.lexsort((squared, query_of_pair))
+        query_of_pair, support, squared = query_of_pair[order], support[order], squared[order]
+        tied = (np.diff(squared) == 0) & (np.diff(query_of_pair) == 0)
+        if tied.any():
+            members = np.isin(query_of_pair, query_of_pair[1:][tied])
+            support[members] = self._settled(queries, query_of_pair[members], support[members], squared[members])
+        counts = np.bincount(query_of_pair, minlength=len(queries))
+        rank = np.arange(len(support)) - np.repeat(counts.cumsum() - counts, counts)
+        table = np.full((len(counts), min(int(counts.max(initial=0)), limit)), len(self._supports), np.int32)
+        kept = rank < table.shape[1]
+        table[query_of_pair[kept], rank[kept]] = support[kept]
+        return table
+
+    def _settled(
+        self, queries: np.ndarray, query_of_pair: np.ndarray, support: np.ndarray, squared: np.ndarray
+    ) -> np.ndarray:
+        """The supports of whole rows in the published order of ties."""
+        self._visits = self._visits or VisitTree(self._supports)
+        leaf, place = self._visits.visit_keys(queries[query_of_pair], support)
+        met = np.lexsort((place, leaf, query_of_pair))
+        support, squared = support[met], squared[met]
+        starts = np.flatnonzero(np.diff(query_of_pair, prepend=-1))
+        for start, stop in zip(starts, [*starts[1:], len(support)], strict=True):
+            support[start:stop] = support[start:stop][sort_as_published(squared[start:stop].tolist())]
+        return support
 
 
 def _neighbour_counts(points: np.ndarray, radius: float) -> np.ndarray:
-    tree = cKDTree(points)
-    counts = [
-        np.bincount(_pairs(tree, points[chunk], points, radius)[0], minlength=len(points[chunk]))
-        for chunk in _chunks(len(points))
-    ]
-    return np.concatenate(counts)
+    search = _Search(points, radius)
+    parts = [points[chunk] for chunk in _chunks(len(points))]
+    return np.concatenate([np.bincount(search.pairs(part)[0], minlength=len(part)) for part in parts])
 
 
 def _chunks(count: int) -> list[slice]:
