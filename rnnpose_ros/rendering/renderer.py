@@ -78,10 +78,24 @@ def barycentrics(
     K = camera.K.to(p)
     fx, fy, cx, cy = (K[:, i, j].reshape(-1, 1, 1) for i, j in ((0, 0), (1, 1), (0, 2), (1, 2)))
     ray = torch.stack(torch.broadcast_tensors((u - cx) / fx, (v - cy) / fy, torch.ones_like(u)), -1)
+    b = ray_weights(p, ray)
+    b = torch.where(covered[..., None], b, torch.zeros_like(b))
+    return b, (b * p[..., 2]).sum(-1)
+
+
+def ray_weights(corners_camera: Float[Tensor, "*N 3 3"], ray: Float[Tensor, "*N 3"]) -> Float[Tensor, "*N 3"]:
+    """Barycentric weights of the points where rays from the camera meet their triangles.
+
+    In float32 the cross products of far corners of small triangles cancel; give float64 where that matters.
+
+    Args:
+        corners_camera: Corners of each ray's triangle, camera frame.
+        ray: Of any length. Rays in the triangle's plane get zeros.
+    """
+    p = corners_camera
     w = torch.stack(
         [(torch.linalg.cross(p[..., j, :], p[..., k, :]) * ray).sum(-1) for j, k in ((1, 2), (2, 0), (0, 1))], -1
     )
     total = w.sum(-1, keepdim=True)
-    usable = covered[..., None] & (total.abs() > 0)
-    b = torch.where(usable, w / torch.where(usable, total, torch.ones_like(total)), torch.zeros_like(w))
-    return b, (b * p[..., 2]).sum(-1)
+    usable = total.abs() > 0
+    return torch.where(usable, w / torch.where(usable, total, torch.ones_like(total)), torch.zeros_like(w))

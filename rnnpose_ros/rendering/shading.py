@@ -13,6 +13,11 @@ from rnnpose_ros.types import CameraIntrinsics, RenderBuffers
 _HEAD_AMBIENT = 0.6
 _HEAD_DIFFUSE = 0.45
 
+_PUBLISHED_LAMP_OBJECT = (1.0, 1.0, -1.0)
+_PUBLISHED_AMBIENT = 0.5
+_PUBLISHED_DIFFUSE = 0.3
+_PUBLISHED_SPECULAR = 0.2
+
 
 def viewing_rays(camera: CameraIntrinsics, *, dtype: torch.dtype = torch.float32) -> Float[Tensor, "B 3 H W"]:
     """Unit vectors from the camera through every pixel centre, camera frame."""
@@ -36,3 +41,24 @@ def head_light(buffers: RenderBuffers, camera: CameraIntrinsics) -> RenderBuffer
     light = _HEAD_AMBIENT + _HEAD_DIFFUSE * facing.clamp_min(0.0)
     covered = (buffers.depth > 0)[:, None]
     return dataclasses.replace(buffers, color=(buffers.color * light).clamp(max=1.0) * covered)
+
+
+def published_light(
+    albedo: Float[Tensor, "N 3"], normals_object: Float[Tensor, "N 3"], points_object: Float[Tensor, "N 3"]
+) -> Float[Tensor, "N 3"]:
+    """The look of the published code's references: ``albedo (0.5 + 0.3 max(0, n . l)) + 0.2``.
+
+    The lamp stands at (1, 1, -1) metres of the *object's* frame and turns with it. With the published
+    shininess of 0 the gloss is 0.2 everywhere, also in the shade. Pinned by
+    ``test_rendered_colour_equals_the_published_one``.
+
+    Args:
+        albedo: Unlit colour, 0..1.
+        normals_object: Of any length, outwards.
+        points_object: Metres.
+    """
+    lamp = points_object.new_tensor(_PUBLISHED_LAMP_OBJECT)
+    to_lamp = torch.nn.functional.normalize(lamp - points_object, dim=-1)
+    normals = torch.nn.functional.normalize(normals_object, dim=-1)
+    facing = (normals * to_lamp).sum(-1, keepdim=True).clamp_min(0.0)
+    return albedo * (_PUBLISHED_AMBIENT + _PUBLISHED_DIFFUSE * facing) + _PUBLISHED_SPECULAR
