@@ -4,31 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.profiler import record_function
 
-from rnnpose_ros.geometry.camera import backproject, pixel_grid
-from rnnpose_ros.geometry.flow import induced_uv
+from rnnpose_ros.geometry.camera import project
 from rnnpose_ros.geometry.se3 import inverse, transform
+from rnnpose_ros.networks.paper_network import PaperNetwork
 from rnnpose_ros.networks.rnnpose_network import CorrespondenceNetwork
-from rnnpose_ros.refinement.solver import SolverConfig, SolverStep, robust_step
-from rnnpose_ros.types import CameraIntrinsics, RenderBuffers
+from rnnpose_ros.refinement.dense_field import DenseField, PaperCycleInputs
+from rnnpose_ros.refinement.field import CellField, CorrespondenceEstimator, CycleInputs, Matches
+from rnnpose_ros.refinement.solver import SolverConfig, SolverStep
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class CycleInputs:
-    """A render and the crop of the photograph it is compared with, at one and the same camera."""
-
-    photo: Float[Tensor, "B 3 S S"]
-    """0..1"""
-    render: RenderBuffers
-    """Lit reference at ``T_render``."""
-    camera: CameraIntrinsics
-    T_render: Float[Tensor, "B 4 4"]
-    centre_object: Float[Tensor, "B 3"]
-    diameter: Float[Tensor, "B"]
+__all__ = ["CycleInputs", "CycleOutput", "IterationOutput", "open_field", "refine_cycle"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +26,8 @@ class IterationOutput:
     T_camera_object: Float[Tensor, "B 4 4"]
     induced_uv: Float[Tensor, "B h w 2"]
     target_uv: Float[Tensor, "B h w 2"]
-    confidence_logit: Float[Tensor, "B h w"]
+    confidence_logit: Float[Tensor, "B h w"] | None
+    """None from networks that estimate none."""
     similarity: Float[Tensor, "B h w"]
     weights: Float[Tensor, "B h w"]
     step: SolverStep
@@ -54,12 +43,14 @@ class CycleOutput:
     """Of the render at the cells, metres; 0 = no object."""
     correlation: Float[Tensor, "M 1 h w"]
     """Raw correlation volume, for the matching loss."""
-    descriptors: tuple[Float[Tensor, "B D h w"], Float[Tensor, "B D h w"]]
-    """Of the render and of the photograph."""
+    descriptors: tuple[Tensor, Tensor]
+    """Of the render and of the photograph, at the estimator's cells or pixels."""
+    stride: int = 8
+    """Crop pixels from cell to cell."""
 
 
 def refine_cycle(
-    network: CorrespondenceNetwork,
+    network: CorrespondenceNetwork | PaperNetwork,
     inputs: CycleInputs,
     *,
     iterations: int,
@@ -70,66 +61,55 @@ def refine_cycle(
 
     Args:
         network: Estimates correspondences.
-        inputs: Render, photograph, camera, poses.
+        inputs: Render, photograph, camera, poses; of the network's own kind.
         iterations: Recurrent iterations, one solver step each.
         solver: Damping and limits.
-        weighting: "confidence", "similarity" or "both" (their product).
+        weighting: "confidence", "similarity" or "both" (their product), where the network knows both.
     """
-    stride, camera = network.stride, inputs.camera
-    K = camera.K.to(inputs.photo)
-    T_render = inputs.T_render.to(inputs.photo)
-    cell_uv = pixel_grid(camera.height, camera.width, stride=stride, device=K.device, dtype=K.dtype)
-    depth = inputs.render.depth[:, ::stride, ::stride]
-    mask = depth > 0
-    batch, h, w = depth.shape
-    points_render = backproject(depth, cell_uv.expand(batch, h, w, 2), K).flatten(1, 2)
-    centre_render = transform(T_render, inputs.centre_object[:, None])[:, 0]
-    with record_function("rnnpose/encode"):
-        pair, hidden = network.encode(
-            inputs.render, inputs.photo, depth_centre=centre_render[:, 2], diameter=inputs.diameter
-        )
-
+    field = open_field(network, inputs, weighting=weighting)
+    K, T_render = inputs.camera.K.to(inputs.photo), inputs.T_render.to(inputs.photo)
     T = T_render
     outputs = []
     for _ in range(iterations):
         T = T.detach()
-        induced = induced_uv(points_render, T, T_render, K).view(batch, h, w, 2)
-        flow = torch.where(mask[..., None], (induced - cell_uv) / stride, torch.zeros_like(induced))
+        points = transform(T @ inverse(T_render), field.points_render)
+        induced = project(points, K)
         with record_function("rnnpose/update"):
-            update = network.update(pair, hidden, cell_uv / stride, flow)
-        hidden = update.hidden
-        target_uv = cell_uv + (flow + update.delta) * stride
-        weights = _weights(update.confidence_logit, update.similarity, weighting)
-        weights = weights * mask * _inside(target_uv.detach(), camera)
+            matches = field.match(induced)
         with record_function("rnnpose/solve"):
-            step = robust_step(
+            step = field.solve(
                 T,
-                transform(T @ inverse(T_render), points_render),
-                target_uv.flatten(1, 2),
-                weights.flatten(1),
+                points,
+                matches.target_uv,
+                matches.weights,
                 K,
                 centre_camera=transform(T, inputs.centre_object[:, None])[:, 0],
                 diameter=inputs.diameter,
                 config=solver,
             )
         T = step.T_camera_object
-        outputs.append(
-            IterationOutput(T, induced, target_uv, update.confidence_logit, update.similarity, weights, step)
-        )
-    return CycleOutput(
-        tuple(outputs), cell_uv, depth, pair.correlation.levels[0], (pair.descriptors_render, pair.descriptors_photo)
+        outputs.append(_as_maps(field, induced, matches, step))
+    return CycleOutput(tuple(outputs), field.cell_uv, field.depth, field.correlation, field.descriptors, field.stride)
+
+
+def open_field(
+    network: CorrespondenceNetwork | PaperNetwork, inputs: CycleInputs, *, weighting: str
+) -> CorrespondenceEstimator:
+    """The estimation that goes with a network: encodes both pictures."""
+    if isinstance(network, PaperNetwork):
+        assert isinstance(inputs, PaperCycleInputs)
+        return DenseField(network, inputs)
+    return CellField(network, inputs, weighting=weighting)
+
+
+def _as_maps(field: CorrespondenceEstimator, induced: Tensor, matches: Matches, step: SolverStep) -> IterationOutput:
+    logit = matches.confidence_logit
+    return IterationOutput(
+        T_camera_object=step.T_camera_object,
+        induced_uv=field.as_map(induced),
+        target_uv=field.as_map(matches.target_uv),
+        confidence_logit=None if logit is None else field.as_map(logit),
+        similarity=field.as_map(matches.similarity),
+        weights=field.as_map(matches.weights),
+        step=step,
     )
-
-
-def _weights(confidence_logit: Tensor, similarity: Tensor, weighting: str) -> Tensor:
-    if weighting == "confidence":
-        return torch.sigmoid(confidence_logit)
-    if weighting == "similarity":
-        return similarity
-    return torch.sigmoid(confidence_logit) * similarity
-
-
-def _inside(target_uv: Tensor, camera: CameraIntrinsics) -> Tensor:
-    """1 where a target lies in the crop: outside it nothing was compared."""
-    u, v = target_uv.unbind(-1)
-    return ((u > -0.5) & (v > -0.5) & (u < camera.width - 0.5) & (v < camera.height - 0.5)).to(target_uv.dtype)
