@@ -60,13 +60,13 @@ class PointPyramid:
     In each table, the number of points of the level that is looked up stands for "no neighbour".
     """
 
-    points: tuple[Float[Tensor, "N 3"], ...]
+    points: tuple[Float[Tensor, "_ 3"], ...]
     """Level 0 is the mesh's vertices in their order, about their mean."""
-    neighbours: tuple[Int[Tensor, "N K"], ...]
+    neighbours: tuple[Int[Tensor, "_ _"], ...]
     """Of each level in itself, the nearest first."""
-    pools: tuple[Int[Tensor, "M K"], ...]
+    pools: tuple[Int[Tensor, "_ _"], ...]
     """Of each level's points in the finer level before."""
-    upsamples: tuple[Int[Tensor, "N K"], ...]
+    upsamples: tuple[Int[Tensor, "_ _"], ...]
     """Of each level's points in the coarser level after."""
     limits: tuple[int, ...]
     """Most neighbours at each level."""

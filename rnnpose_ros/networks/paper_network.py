@@ -7,7 +7,8 @@ is updated once per iteration (:meth:`PaperNetwork.update`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -36,6 +37,16 @@ class PaperConfig:
     family: str = param("paper", doc="Name of the network family", choices=("paper",))
     gru: str = param("separable", doc="Recurrent unit: as in the public code, or as in the supplementary", choices=GRU_KINDS)
     descriptor_channels: int = param(32, doc="Length of the descriptors", bounds=(8, 256))
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedFor:
+    """The objects of a set of weights; both empty where they may be used with any mesh."""
+
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    """Of the mesh of each label."""
+    neighbour_limits: tuple[int, ...] = ()
+    """Of the point pyramids."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,6 +83,7 @@ class PaperNetwork(nn.Module):
     def __init__(self, config: PaperConfig = PaperConfig()) -> None:  # noqa: B008 - frozen
         super().__init__()
         self.config = config
+        self.trained_for = TrainedFor()
         self.descriptor3d = PointEncoder(config.descriptor_channels)
         self.context3d = PointEncoder(CONTEXT_CHANNELS)
         self.descriptor2d = Descriptor2D(config.descriptor_channels)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rnnpose_ros.errors import AssetError
+from rnnpose_ros.networks.paper_network import PaperNetwork, VertexFeatures
+from rnnpose_ros.objects.point_pyramid import build_pyramid, fingerprint
 from rnnpose_ros.rendering.renderer import Renderer
+from rnnpose_ros.rendering.surface import Surface, make_surface
 from rnnpose_ros.types import ObjectModel
 
 _DIRECTIONS = 96
@@ -27,6 +32,10 @@ class ObjectFeatures:
     """Uploaded to the renderer."""
     outline: Float[Tensor, "N 3"]
     """Extreme vertices that span the object, metres."""
+    surface: Surface | None = None
+    """For networks with 3D encoders: the mesh that their features lie on."""
+    vertex_features: VertexFeatures | None = None
+    """For networks with 3D encoders."""
 
 
 class FeatureCache:
@@ -35,23 +44,50 @@ class FeatureCache:
     Args:
         renderer: Where meshes are uploaded to.
         capacity: Objects kept; the one unused for longest goes first.
+        network: One with 3D encoders, which encodes each object once; None for the others.
     """
 
-    def __init__(self, renderer: Renderer, *, capacity: int = 256) -> None:
+    def __init__(self, renderer: Renderer, *, capacity: int = 256, network: PaperNetwork | None = None) -> None:
         self.renderer = renderer
+        self.network = network
         self._capacity = capacity
         self._entries: OrderedDict[int, ObjectFeatures] = OrderedDict()
 
     def get(self, model: ObjectModel) -> ObjectFeatures:
-        """The features of an object, made at first use."""
+        """The features of an object, made at first use.
+
+        Raises:
+            AssetError: The network was trained for other meshes.
+        """
         key = id(model)
         if key not in self._entries:
-            mesh = self.renderer.upload(model.mesh)
-            self._entries[key] = ObjectFeatures(model, mesh, extreme_points(model.mesh.vertices))
+            self._entries[key] = self._make(model)
             while len(self._entries) > self._capacity:
                 self._entries.popitem(last=False)
         self._entries.move_to_end(key)
         return self._entries[key]
+
+    def _make(self, model: ObjectModel) -> ObjectFeatures:
+        mesh, outline = self.renderer.upload(model.mesh), extreme_points(model.mesh.vertices)
+        if self.network is None:
+            return ObjectFeatures(model, mesh, outline)
+        trained = self.network.trained_for
+        _check_mesh(model, trained.fingerprints)
+        pyramid = model.pyramid or build_pyramid(model.mesh, limits=trained.neighbour_limits or None)
+        surface = make_surface(model.mesh, device=self.renderer.device, name=f"object {model.label!r}")
+        return ObjectFeatures(model, mesh, outline, surface, self.network.encode_object(pyramid))
+
+
+def _check_mesh(model: ObjectModel, fingerprints: Mapping[str, str]) -> None:
+    """Features lie on the vertices of one mesh; on another's they would be nonsense."""
+    if not fingerprints or fingerprint(model.mesh) in fingerprints.values():
+        return
+    known = model.label in fingerprints
+    what = "its mesh is not the one" if known else f"it is none of {sorted(fingerprints)}"
+    raise AssetError(
+        f"object {model.label!r}: {what} that these weights were converted for (vertices, their order, or faces "
+        "differ); give that very mesh file and scale, or convert the weights again with this one"
+    )
 
 
 def extreme_points(vertices: Float[Tensor, "V 3"], *, directions: int = _DIRECTIONS) -> Float[Tensor, "N 3"]:

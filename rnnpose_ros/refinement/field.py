@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -44,6 +44,7 @@ class Matches:
     confidence_logit: Float[Tensor, "B N"] | None = None
 
 
+@runtime_checkable
 class Solve(Protocol):
     """One pose step; :func:`~rnnpose_ros.refinement.solver.robust_step` is one."""
 
@@ -61,6 +62,7 @@ class Solve(Protocol):
     ) -> SolverStep: ...
 
 
+@runtime_checkable
 class CorrespondenceEstimator(Protocol):
     """The estimation of one cycle: constructing it encodes, :meth:`match` iterates and carries the state."""
 

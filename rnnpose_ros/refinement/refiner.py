@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
-from torch.profiler import record_function
 
 from rnnpose_ros.config import param
 from rnnpose_ros.errors import InputError
 from rnnpose_ros.geometry.camera import NEAR_M
-from rnnpose_ros.geometry.crop import crop_camera, crop_image, object_window
 from rnnpose_ros.geometry.rotations import nearest_rotation
+from rnnpose_ros.networks.paper_network import PaperNetwork
 from rnnpose_ros.networks.rnnpose_network import RnnposeNetwork
 from rnnpose_ros.refinement.cycle import CycleInputs, CycleOutput, refine_cycle
 from rnnpose_ros.refinement.features import FeatureCache, ObjectFeatures
 from rnnpose_ros.refinement.solver import SolverConfig
 from rnnpose_ros.refinement.status import Calibration, CycleState, describe_iterations, judge
+from rnnpose_ros.refinement.views import open_views
 from rnnpose_ros.rendering.renderer import Renderer
-from rnnpose_ros.rendering.shading import head_light
 from rnnpose_ros.types import (
     CameraIntrinsics,
     ImageFrame,
@@ -30,7 +30,6 @@ from rnnpose_ros.types import (
     PoseHypothesis,
     RefinementResult,
     RefinementStatus,
-    RenderBuffers,
 )
 
 
@@ -79,7 +78,7 @@ class Refiner:
 
     def __init__(
         self,
-        network: RnnposeNetwork,
+        network: RnnposeNetwork | PaperNetwork,
         renderer: Renderer,
         config: RefinerConfig = RefinerConfig(),
         *,
@@ -89,7 +88,7 @@ class Refiner:
         self.renderer = renderer
         self.config = config
         self.calibration = calibration
-        self.features = FeatureCache(renderer)
+        self.features = FeatureCache(renderer, network=network if isinstance(network, PaperNetwork) else None)
 
     def with_config(self, config: RefinerConfig) -> Refiner:
         """The same refiner, sharing its network and cached objects, under another configuration."""
@@ -130,7 +129,7 @@ class Refiner:
         if unknown:
             raise InputError(f"no object is called {unknown[0]!r}; known: {sorted(objects)}")
         device = next(self.network.parameters()).device
-        image = frame.rgb.to(device).permute(2, 0, 1)[None].float() / 255.0
+        image = frame.rgb.to(device)
         camera = dataclasses.replace(frame.camera, K=frame.camera.K.to(device, torch.float64))
         results: list[RefinementResult] = []
         size = self.config.max_batch
@@ -145,7 +144,7 @@ class Refiner:
 
     def _refine_batch(
         self,
-        image: Float[Tensor, "1 3 H W"],
+        image: UInt8[Tensor, "H W 3"],
         camera: CameraIntrinsics,
         hypotheses: Sequence[PoseHypothesis],
         features: Sequence[ObjectFeatures],
@@ -155,12 +154,13 @@ class Refiner:
         trace: bool,
     ) -> list[RefinementResult]:
         states = [CycleState(h, f.model) for h, f in zip(hypotheses, features, strict=True)]
+        views = open_views(self.network, self.renderer, image, camera, features, config=self.config)
         for cycle in range(cycles):
             alive = [i for i, s in enumerate(states) if s.status is None]
             if not alive:
                 break
             T = torch.stack([states[i].T_camera_object for i in alive]).to(camera.K)
-            inputs, affine = self._prepare(image, camera, T, [features[i] for i in alive])
+            inputs, affine = views.prepare(T, alive)
             output = refine_cycle(
                 self.network, inputs, iterations=iterations, solver=self.config.solver, weighting=self.config.weighting
             )
@@ -169,29 +169,6 @@ class Refiner:
                 if trace:
                     states[i].trace += describe_iterations(row, cycle, inputs, output, affine[row])
         return [judge(s, self.config, self.calibration) for s in states]
-
-    def _prepare(
-        self, image: Tensor, camera: CameraIntrinsics, T: Float[Tensor, "B 4 4"], features: Sequence[ObjectFeatures]
-    ) -> tuple[CycleInputs, Float[Tensor, "B 2 3"]]:
-        """Chooses the crops, cuts the image, and renders the references at the crops' cameras."""
-        size = self.config.crop_size
-        centre = torch.stack([f.model.centre for f in features]).to(T)
-        outline = torch.stack([f.outline for f in features]).to(T)
-        affine = object_window(outline, centre, T, camera, margin=self.config.crop_margin, size=size)
-        zoomed = crop_camera(camera, affine, size=size)
-        with record_function("rnnpose/render"):
-            render = reference_view(self.renderer, [f.mesh for f in features], T, zoomed)
-        with record_function("rnnpose/crop"):
-            photo = crop_image(image, affine, size=size)
-        inputs = CycleInputs(
-            photo=photo,
-            render=render,
-            camera=zoomed,
-            T_render=T,
-            centre_object=centre.to(image),
-            diameter=torch.tensor([f.model.diameter for f in features], device=image.device, dtype=image.dtype),
-        )
-        return inputs, affine
 
     def _advance(
         self,
@@ -219,20 +196,14 @@ class Refiner:
             state.take(T, row, inputs, output, float(affine[0, 0]))
 
 
-def reference_view(
-    renderer: Renderer, meshes: Sequence[object], T: Float[Tensor, "B 4 4"], camera: CameraIntrinsics
-) -> RenderBuffers:
-    """The reference that the photograph is compared with: the mesh lit from the camera's place."""
-    return head_light(renderer.render(meshes, T, camera), camera)
-
-
 def _cells_in_image(output: CycleOutput, row: int, affine: Tensor, image_size: tuple[int, int]) -> int:
-    """Cells of the render that show the object and lie inside the photograph."""
+    """Cells of 8 x 8 crop pixels that show the object and lie inside the photograph."""
     scale, shift = affine[0, 0], affine[:, 2]
     uv = (output.cell_uv.to(affine) - shift) / scale
     height, width = image_size
     inside = (uv[..., 0] > -0.5) & (uv[..., 1] > -0.5) & (uv[..., 0] < width - 0.5) & (uv[..., 1] < height - 0.5)
-    return int(((output.depth[row] > 0) & inside).sum())
+    covered = int(((output.depth[row] > 0) & inside).sum())
+    return math.ceil(covered * (output.stride / 8) ** 2)
 
 
 def _check_frame(frame: ImageFrame) -> None:

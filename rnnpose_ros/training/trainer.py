@@ -20,8 +20,8 @@ from rnnpose_ros.data.synthetic.scene import SceneGenerator
 from rnnpose_ros.networks.rnnpose_network import RnnposeNetwork
 from rnnpose_ros.refinement.cycle import CycleInputs, CycleOutput, refine_cycle
 from rnnpose_ros.refinement.features import FeatureCache
-from rnnpose_ros.refinement.refiner import reference_view
 from rnnpose_ros.refinement.solver import SolverConfig
+from rnnpose_ros.refinement.views import reference_view
 from rnnpose_ros.rendering.renderer import Renderer
 from rnnpose_ros.training.experiment import Stage, TrainingConfig
 from rnnpose_ros.training.losses import Losses, refinement_losses
