@@ -18,10 +18,14 @@ from safetensors.torch import save_file
 from rnnpose_ros.config import build, flatten
 from rnnpose_ros.errors import CheckpointError, ConfigError
 from rnnpose_ros.geometry.crop import CropConvention
+from rnnpose_ros.networks.paper_network import PaperConfig, PaperNetwork, TrainedFor
 from rnnpose_ros.networks.rnnpose_network import NetworkConfig, RnnposeNetwork
 from rnnpose_ros.paths import resolve_path
 
 _FORMAT = "rnnpose_ros/1"
+
+Network = RnnposeNetwork | PaperNetwork
+"""Of any family."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +43,11 @@ class CheckpointInfo:
     """Constants that turn raw measures into score and covariance."""
     neighbour_limits: tuple[int, ...] = ()
     """Of the point pyramid, for networks with 3D encoders."""
+    meshes: dict[str, str] = field(default_factory=dict)
+    """Fingerprint of each label's mesh, for networks with 3D encoders: their features lie on its vertices."""
 
 
-def save_checkpoint(path: Path, network: RnnposeNetwork, info: CheckpointInfo, *, half: bool = False) -> None:
+def save_checkpoint(path: Path, network: Network, info: CheckpointInfo, *, half: bool = False) -> None:
     """Writes the file whole or not at all.
 
     Args:
@@ -61,6 +67,7 @@ def save_checkpoint(path: Path, network: RnnposeNetwork, info: CheckpointInfo, *
         "provenance": info.provenance,
         "calibration": info.calibration,
         "neighbour_limits": list(info.neighbour_limits),
+        "meshes": info.meshes,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
@@ -94,10 +101,11 @@ def read_info(path: Path) -> CheckpointInfo:
         provenance=body["provenance"],
         calibration=body["calibration"],
         neighbour_limits=tuple(body["neighbour_limits"]),
+        meshes=body.get("meshes", {}),
     )
 
 
-def load_network(path: Path, *, device: torch.device | str = "cpu") -> tuple[RnnposeNetwork, CheckpointInfo]:
+def load_network(path: Path, *, device: torch.device | str = "cpu") -> tuple[Network, CheckpointInfo]:
     """The network of a checkpoint, in evaluation mode, float32, and what the checkpoint says.
 
     Raises:
@@ -106,7 +114,7 @@ def load_network(path: Path, *, device: torch.device | str = "cpu") -> tuple[Rnn
     path = Path(path)
     info = read_info(path)
     try:
-        network = RnnposeNetwork(build(NetworkConfig, info.network))
+        network = _make_network(info)
     except ConfigError as error:
         raise CheckpointError(f"{path} has a configuration that this version does not know: {error}") from None
     expected = network.state_dict()
@@ -126,7 +134,18 @@ def load_network(path: Path, *, device: torch.device | str = "cpu") -> tuple[Rnn
     return network.to(device).eval(), info
 
 
-def describe(network: RnnposeNetwork) -> dict[str, Any]:
+def _make_network(info: CheckpointInfo) -> Network:
+    """The family that the checkpoint names, with random weights."""
+    if info.network.get("family") != "paper":
+        return RnnposeNetwork(build(NetworkConfig, info.network))
+    if info.convention != CropConvention.OFFICIAL.value:
+        raise CheckpointError(f"networks of the paper family refine by the official crops, not {info.convention!r}")
+    network = PaperNetwork(build(PaperConfig, info.network))
+    network.trained_for = TrainedFor(fingerprints=info.meshes, neighbour_limits=info.neighbour_limits)
+    return network
+
+
+def describe(network: Network) -> dict[str, Any]:
     """The network's configuration as a flat dictionary for :class:`CheckpointInfo`."""
     return {name: list(v) if isinstance(v, tuple) else v for name, v in flatten(network.config).items()}
 

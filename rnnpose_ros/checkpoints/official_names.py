@@ -123,7 +123,9 @@ def _update_block(target: str, source: str) -> dict[str, tuple[str, ...]]:
 def _point_encoder(target: str, source: str) -> dict[str, tuple[str, ...]]:
     """One KPConv encoder-decoder."""
     first = f"{source}encoder_blocks.0.KPConv."
-    table = {f"{target}stem.{name}": (first + name,) for name in ("weights", "kernel_points")}
+    table: dict[str, tuple[str, ...]] = {
+        f"{target}stem.{name}": (first + name,) for name in ("weights", "kernel_points")
+    }
     for ours, number in _POINT_BLOCKS.items():
         block = f"{source}encoder_blocks.{number}."
         table[f"{target}{ours}.narrow.weight"] = (f"{block}unary1.mlp.weight",)

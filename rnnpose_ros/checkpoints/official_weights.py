@@ -69,6 +69,11 @@ def load_published(network: PaperNetwork, tensors: Mapping[str, Tensor], *, sour
     return _fill(network, table, tensors, unused, source)
 
 
+def is_raft(tensors: Mapping[str, Tensor]) -> bool:
+    """True where the names are RAFT's and not RNNPose's."""
+    return any(name.startswith("fnet.") for name in tensors)
+
+
 def load_raft(network: PaperNetwork, tensors: Mapping[str, Tensor], *, source: str) -> Conversion:
     """Fills image encoder and update block with a RAFT checkpoint; RAFT's context encoder has no place here.
 
@@ -90,7 +95,11 @@ def _fill(
         raise CheckpointError(f"{source} is not a checkpoint of this layout: {'; '.join(problems[:4])}{more}")
     state = network.state_dict()
     filled = {target: _joined(target, [tensors[n] for n in names], names) for target, names in table.items()}
-    wrong = [f"{table[t]} {tuple(x.shape)} for {tuple(state[t].shape)}" for t, x in filled.items() if x.shape != state[t].shape]
+    wrong = [
+        f"{table[t]} {tuple(x.shape)} for {tuple(state[t].shape)}"
+        for t, x in filled.items()
+        if x.shape != state[t].shape
+    ]
     if wrong:
         raise CheckpointError(f"{source}: shapes differ: {'; '.join(wrong[:4])}")
     network.load_state_dict({**state, **filled})

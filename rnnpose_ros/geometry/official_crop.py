@@ -97,7 +97,9 @@ def cut_first(image: UInt8[Tensor, "H W 3"], window: FirstWindow) -> Float[Tenso
 
 def _taps(side: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Lower and upper pixel of each output pixel, and their weights in 1/2048."""
-    position = ((torch.arange(FIRST_SIZE, device=device, dtype=torch.float64) + 0.5) * (side / FIRST_SIZE) - 0.5).float()
+    position = (
+        (torch.arange(FIRST_SIZE, device=device, dtype=torch.float64) + 0.5) * (side / FIRST_SIZE) - 0.5
+    ).float()
     low = position.floor()
     fraction = position - low
     weight_low, weight_high = (((x) * (1 << _RESIZE_BITS)).round().long() for x in (1.0 - fraction, fraction))
@@ -150,7 +152,10 @@ def zoom_reach(window: ZoomWindow) -> tuple[int, int, int, int]:
     half = 0.5 * window.side / ZOOM_SIZE - 0.5
     last = (ZOOM_SIZE - 1) * window.side / ZOOM_SIZE
     starts = [min(max(int(a + half) - 2, 0), FIRST_SIZE - 1) for a in (window.top, window.left)]
-    stops = [min(max(int(a + half + last) + 3, s + 1), FIRST_SIZE) for a, s in zip((window.top, window.left), starts, strict=True)]
+    stops = [
+        min(max(int(a + half + last) + 3, s + 1), FIRST_SIZE)
+        for a, s in zip((window.top, window.left), starts, strict=True)
+    ]
     return starts[0], stops[0], starts[1], stops[1]
 
 

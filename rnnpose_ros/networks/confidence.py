@@ -10,7 +10,7 @@ from torch import Tensor
 
 def similarity(
     descriptors_render: Float[Tensor, "B D h w"],
-    descriptors_photo: Float[Tensor, "B D h w"],
+    descriptors_photo: Float[Tensor, "B D H W"],
     target: Float[Tensor, "B h w 2"],
     sigma: Float[Tensor, ""],
 ) -> Float[Tensor, "B h w"]:

@@ -34,6 +34,8 @@ class KPConv(nn.Module):
         radius: Of the neighbourhoods; the kernel reaches 0.8 of it.
     """
 
+    kernel_points: Float[Tensor, "15 3"]
+
     def __init__(self, inputs: int, outputs: int, *, radius: float) -> None:
         super().__init__()
         self.extent = _EXTENT_OVER_RADIUS * radius

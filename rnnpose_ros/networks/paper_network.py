@@ -35,7 +35,9 @@ class PaperConfig:
     """What may differ between networks of the published layout; stored in the checkpoint."""
 
     family: str = param("paper", doc="Name of the network family", choices=("paper",))
-    gru: str = param("separable", doc="Recurrent unit: as in the public code, or as in the supplementary", choices=GRU_KINDS)
+    gru: str = param(
+        "separable", doc="Recurrent unit: as in the public code, or as in the supplementary", choices=GRU_KINDS
+    )
     descriptor_channels: int = param(32, doc="Length of the descriptors", bounds=(8, 256))
 
 
@@ -80,7 +82,7 @@ class PaperNetwork(nn.Module):
 
     stride = STRIDE
 
-    def __init__(self, config: PaperConfig = PaperConfig()) -> None:  # noqa: B008 - frozen
+    def __init__(self, config: PaperConfig = PaperConfig()) -> None:
         super().__init__()
         self.config = config
         self.trained_for = TrainedFor()

@@ -143,9 +143,8 @@ class _Search:
 
     def pairs(self, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Query, support and float32 squared distance of every pair nearer than the radius."""
-        found = self._tree.query_ball_point(queries, self._radius * 1.0001)
-        query_of_pair = np.repeat(np.arange(len(queries)), [len(f) for f in found])
-        support = np.concatenate([np.asarray(f, np.int64) for f in found])
+        found = cKDTree(queries).sparse_distance_matrix(self._tree, self._radius * 1.0001, output_type="ndarray")
+        query_of_pair, support = found["i"].astype(np.int64), found["j"].astype(np.int64)
         x, y, z = (queries[query_of_pair] - self._supports[support]).T
         squared = x * x + y * y + z * z
         near = squared < np.float32(self._radius) * np.float32(self._radius)
@@ -213,7 +212,7 @@ def _save(path: Path, pyramid: PointPyramid) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
-            np.savez(file, limits=np.array(pyramid.limits), **arrays)
+            np.savez(file, allow_pickle=False, limits=np.array(pyramid.limits), **arrays)
         partial.replace(path)
     except OSError as error:
         logger.warning("the point pyramid cannot be kept at %s (%s): it is computed again next time", path, error)

@@ -8,10 +8,13 @@ keeps ties in the order of the visit only in short lists. Both are followed here
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float, Int
+
+_Test = Callable[[np.ndarray], np.ndarray]
 
 _LEAF = 10
 _SHORT = 16
@@ -78,8 +81,9 @@ class VisitTree:
             return members.min(0), members.max(0)
         axis, value, count = self._split(start, stop, low, high)
         node = len(self._splits.axis)
-        for values, entry in ((self._splits.axis, axis), (self._splits.below, value), (self._splits.above, value)):
-            values.append(entry)
+        self._splits.axis.append(axis)
+        self._splits.below.append(value)
+        self._splits.above.append(value)
         left_high, right_low = high.copy(), low.copy()
         left_high[axis] = right_low[axis] = value
         left = self._divide(start, start + count, low, left_high, [*path, (node, 0)])
@@ -105,10 +109,12 @@ class VisitTree:
         return axis, value, lower if lower > half else not_above if not_above < half else half
 
 
-def _partition(part, coordinates, goes_left, start):  # noqa: ANN001, ANN202
-    """Swaps from both ends inwards until all that go left stand first; the number that does, and the order."""
-    left_side = goes_left(coordinates[part]).tolist()
-    part = part.tolist()
+def _partition(
+    order: Int[np.ndarray, "N"], coordinates: Float[np.ndarray, "N"], goes_left: _Test, start: int
+) -> tuple[int, Int[np.ndarray, "N"]]:
+    """Swaps from both ends inwards until all that go left stand first; the number that do, and the order."""
+    left_side = goes_left(coordinates[order]).tolist()
+    part = order.tolist()
     left, right = start, len(part) - 1
     while True:
         while left <= right and left_side[left]:
@@ -141,11 +147,11 @@ def _introsort(items: list[tuple[float, int]], first: int, last: int, depth: int
 
 
 def _median_to_front(items: list[tuple[float, int]], front: int, a: int, b: int, c: int) -> None:
-    x, y, z = items[a][0], items[b][0], items[c][0]
-    if x < y:
-        median = b if y < z else c if x < z else a
+    low, high = (a, b) if items[a][0] < items[b][0] else (b, a)
+    if items[high][0] < items[c][0]:
+        median = high
     else:
-        median = a if x < z else c if y < z else b
+        median = c if items[low][0] < items[c][0] else low
     items[front], items[median] = items[median], items[front]
 
 

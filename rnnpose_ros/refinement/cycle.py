@@ -41,7 +41,7 @@ class CycleOutput:
     cell_uv: Float[Tensor, "h w 2"]
     depth: Float[Tensor, "B h w"]
     """Of the render at the cells, metres; 0 = no object."""
-    correlation: Float[Tensor, "M 1 h w"]
+    correlation: Float[Tensor, "M 1 _ _"]
     """Raw correlation volume, for the matching loss."""
     descriptors: tuple[Tensor, Tensor]
     """Of the render and of the photograph, at the estimator's cells or pixels."""

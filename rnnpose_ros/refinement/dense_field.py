@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -44,16 +43,16 @@ class DenseField:
         self._network = network
         self._inputs = inputs
         height, width = inputs.camera.height, inputs.camera.width
-        grid = {"device": inputs.photo.device, "dtype": inputs.photo.dtype}
-        self.cell_uv = pixel_grid(height, width, **grid)
+        device, dtype = inputs.photo.device, inputs.photo.dtype
+        self.cell_uv = pixel_grid(height, width, device=device, dtype=dtype)
         self.depth = inputs.render.depth
         self._uv = self.cell_uv.flatten(0, 1)[inputs.pixel]
-        self._cells = pixel_grid(height // network.stride, width // network.stride, **grid)
+        self._cells = pixel_grid(height // network.stride, width // network.stride, device=device, dtype=dtype)
         depth = self.depth.flatten(1).gather(1, inputs.pixel) + _DEPTH_OFFSET_M
         self.points_render = backproject(depth, self._uv, inputs.camera.K.to(inputs.photo))
         self._counts = inputs.shown & (depth > _NEAREST_M)
         with record_function("rnnpose/encode"):
-            self._pair, self._hidden = network.encode(inputs.render.color, inputs.photo, inputs.context)
+            self._pair, self.hidden = network.encode(inputs.render.color, inputs.photo, inputs.context)
         self.correlation = self._pair.correlation.levels[0]
         self.descriptors = (inputs.descriptors_render, inputs.descriptors_photo)
 
@@ -65,8 +64,8 @@ class DenseField:
         """
         flow = self.as_map((induced_uv - self._uv) / self._network.stride).permute(0, 3, 1, 2)
         flow = F.interpolate(flow, size=self._cells.shape[:2], mode="bilinear", align_corners=True)
-        update = self._network.update(self._pair, self._hidden, self._cells, flow.permute(0, 2, 3, 1))
-        self._hidden = update.hidden
+        update = self._network.update(self._pair, self.hidden, self._cells, flow.permute(0, 2, 3, 1))
+        self.hidden = update.hidden
         index = self._inputs.pixel[:, None].expand(-1, 2, -1)
         target_uv = self._uv + update.flow.flatten(2).gather(2, index).transpose(1, 2)
         alike = similarity(

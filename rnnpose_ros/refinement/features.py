@@ -23,6 +23,14 @@ _DIRECTIONS = 96
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class EncodedSurface:
+    """What a network with 3D encoders says of a mesh, and where on it."""
+
+    surface: Surface
+    features: VertexFeatures
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ObjectFeatures:
     """One object, ready to refine."""
 
@@ -32,10 +40,8 @@ class ObjectFeatures:
     """Uploaded to the renderer."""
     outline: Float[Tensor, "N 3"]
     """Extreme vertices that span the object, metres."""
-    surface: Surface | None = None
-    """For networks with 3D encoders: the mesh that their features lie on."""
-    vertex_features: VertexFeatures | None = None
-    """For networks with 3D encoders."""
+    encoded: EncodedSurface | None = None
+    """For networks with 3D encoders; None for the others."""
 
 
 class FeatureCache:
@@ -75,7 +81,7 @@ class FeatureCache:
         _check_mesh(model, trained.fingerprints)
         pyramid = model.pyramid or build_pyramid(model.mesh, limits=trained.neighbour_limits or None)
         surface = make_surface(model.mesh, device=self.renderer.device, name=f"object {model.label!r}")
-        return ObjectFeatures(model, mesh, outline, surface, self.network.encode_object(pyramid))
+        return ObjectFeatures(model, mesh, outline, EncodedSurface(surface, self.network.encode_object(pyramid)))
 
 
 def _check_mesh(model: ObjectModel, fingerprints: Mapping[str, str]) -> None:

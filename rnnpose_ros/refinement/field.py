@@ -75,7 +75,7 @@ class CorrespondenceEstimator(Protocol):
     """Of the render at the cells, metres; 0 = no object."""
     points_render: Float[Tensor, "B N 3"]
     """The points that are matched, in the camera frame of the render."""
-    correlation: Float[Tensor, "M 1 h w"]
+    correlation: Float[Tensor, "M 1 _ _"]
     """Raw correlation volume."""
     descriptors: tuple[Tensor, Tensor]
     """Of the render and of the photograph."""

@@ -15,7 +15,7 @@ from torch.profiler import record_function
 from rnnpose_ros.geometry import official_crop as crop
 from rnnpose_ros.networks.paper_network import CONTEXT_SCALE, PaperNetwork
 from rnnpose_ros.refinement.dense_field import PaperCycleInputs
-from rnnpose_ros.refinement.features import ObjectFeatures
+from rnnpose_ros.refinement.features import EncodedSurface, ObjectFeatures
 from rnnpose_ros.rendering.renderer import Renderer
 from rnnpose_ros.rendering.shading import published_light
 from rnnpose_ros.rendering.surface import VisiblePoints, albedo, nearest_vertex_depth, visible_points
@@ -98,6 +98,7 @@ class OfficialViews:
         self._image = image
         self._camera = camera
         self._features = features
+        self._encoded = [_encoded(f) for f in features]
         self._firsts: dict[int, FirstCrop] = {}
 
     def prepare(
@@ -112,14 +113,15 @@ class OfficialViews:
         features = [self._features[row] for row in rows]
         with record_function("rnnpose/crop"):
             firsts = [self._first(row, T) for row, T in zip(rows, T_camera_object, strict=True)]
-            zooms = [self._zoom(*each) for each in zip(firsts, features, T_camera_object, strict=True)]
+            zooms = [self._zoom(*each) for each in zip(firsts, rows, T_camera_object, strict=True)]
         cameras = [crop.zoom_camera(f.camera, z) for f, z in zip(firsts, zooms, strict=True)]
         camera = dataclasses.replace(cameras[0], K=torch.cat([c.K for c in cameras]))
         with record_function("rnnpose/render"):
             drawn = crop.render_camera(camera)
             buffers = self._renderer.render([f.mesh for f in features], T_camera_object, drawn)
             parts = [
-                self._render(f, buffers.face_ids[i], T_camera_object[i], drawn.K[i]) for i, f in enumerate(features)
+                self._render(self._encoded[row], buffers.face_ids[i], T_camera_object[i], drawn.K[i])
+                for i, row in enumerate(rows)
             ]
         with record_function("rnnpose/crop"):
             photo = torch.stack([crop.cut_zoom(f.photo, z) for f, z in zip(firsts, zooms, strict=True)])
@@ -130,19 +132,18 @@ class OfficialViews:
     def _first(self, row: int, T: Float[Tensor, "4 4"]) -> FirstCrop:
         """The row's first crop, chosen by the pose at which it is first asked for."""
         if row not in self._firsts:
-            box = crop.splat_box(self._surface_of(self._features[row]).vertices, T, self._camera)
+            box = crop.splat_box(self._encoded[row].surface.vertices, T, self._camera)
             box = torch.zeros(4, dtype=torch.int64) if box is None else box
             self._firsts[row] = FirstCrop(self._network, self._image, self._camera, crop.first_window(box))
         return self._firsts[row]
 
-    def _zoom(self, first: FirstCrop, features: ObjectFeatures, T: Float[Tensor, "4 4"]) -> crop.ZoomWindow:
-        box = crop.splat_box(self._surface_of(features).vertices, T, first.camera)
+    def _zoom(self, first: FirstCrop, row: int, T: Float[Tensor, "4 4"]) -> crop.ZoomWindow:
+        box = crop.splat_box(self._encoded[row].surface.vertices, T, first.camera)
         return crop.zoom_window(box, T, first.camera)
 
-    def _render(self, features: ObjectFeatures, face_ids: Tensor, T: Tensor, K: Tensor) -> _Rendered:
+    def _render(self, encoded: EncodedSurface, face_ids: Tensor, T: Tensor, K: Tensor) -> _Rendered:
         """Colour, depth, descriptors and context of one view, each only where it is read."""
-        surface, encoded = self._surface_of(features), features.vertex_features
-        assert encoded is not None
+        surface, features = encoded.surface, encoded.features
         points = visible_points(face_ids, surface, T, K)
         lit = published_light(
             albedo(points, surface), points.interpolate(surface.normals), points.interpolate(surface.vertices)
@@ -156,14 +157,14 @@ class OfficialViews:
             depth=depth.view(height, width),
             color=color.T.reshape(3, height, width),
             points=points,
-            descriptors=points.interpolate(encoded.descriptors),
-            context=CONTEXT_SCALE * _at_cells(at_taps, encoded.context, taps, mix),
+            descriptors=points.interpolate(features.descriptors),
+            context=CONTEXT_SCALE * _at_cells(at_taps, features.context, taps, mix),
         )
 
-    @staticmethod
-    def _surface_of(features: ObjectFeatures):  # noqa: ANN205
-        assert features.surface is not None
-        return features.surface
+
+def _encoded(features: ObjectFeatures) -> EncodedSurface:
+    assert features.encoded is not None
+    return features.encoded
 
 
 def cell_taps(size: int, cells: int, *, device: torch.device) -> tuple[Tensor, Float[Tensor, "c 2"]]:

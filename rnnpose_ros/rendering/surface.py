@@ -67,14 +67,14 @@ def make_surface(mesh: Mesh, *, device: torch.device, name: str = "the mesh") ->
         instead = "grey" if mesh.vertex_colors is None else "its vertex colours"
         logger.warning("%s has no texture, which this network was trained with: %s instead", name, instead)
     vertices, faces = mesh.vertices.to(device, torch.float32), mesh.faces.to(device, torch.int64)
-    textured = mesh.texture is not None and mesh.corner_uvs is not None
+    uvs, texture = (mesh.corner_uvs, mesh.texture) if mesh.corner_uvs is not None else (None, None)
     return Surface(
         vertices=vertices,
         faces=faces,
         normals=vertex_normals(vertices, faces),
         vertex_colors=None if mesh.vertex_colors is None else mesh.vertex_colors.to(device).float() / 255.0,
-        corner_uvs=mesh.corner_uvs.to(device, torch.float32) if textured else None,
-        texture=mesh.texture.to(device).permute(2, 0, 1)[None].float() / 255.0 if textured else None,
+        corner_uvs=None if uvs is None else uvs.to(device, torch.float32),
+        texture=None if texture is None else texture.to(device).permute(2, 0, 1)[None].float() / 255.0,
     )
 
 

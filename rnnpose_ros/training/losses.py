@@ -69,6 +69,7 @@ def refinement_losses(
         error = (it.target_uv - targets.target_uv).abs().sum(-1) / stride
         flow = flow + weight * _mean(error.clamp(max=30.0), area)
         pose = pose + weight * point_alignment(transform(it.T_camera_object, points_object), truth, diameter)
+        assert it.confidence_logit is not None
         goal = targets.visible * torch.exp(-error.detach() / 0.7)
         entropy = F.binary_cross_entropy_with_logits(it.confidence_logit, goal, reduction="none")
         confidence = confidence + weight * _mean(entropy, targets.covered)
