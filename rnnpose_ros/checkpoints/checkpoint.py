@@ -114,7 +114,8 @@ def load_network(path: Path, *, device: torch.device | str = "cpu") -> tuple[Net
     path = Path(path)
     info = read_info(path)
     try:
-        network = _make_network(info)
+        with torch.device("meta"):
+            network = _make_network(info)
     except ConfigError as error:
         raise CheckpointError(f"{path} has a configuration that this version does not know: {error}") from None
     expected = network.state_dict()
@@ -130,7 +131,8 @@ def load_network(path: Path, *, device: torch.device | str = "cpu") -> tuple[Net
     if wrong:
         shapes = f"{tuple(tensors[wrong[0]].shape)} instead of {tuple(expected[wrong[0]].shape)}"
         raise CheckpointError(f"{path}: tensor {wrong[0]} has shape {shapes}")
-    network.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in tensors.items()})
+    filled = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+    network.load_state_dict(filled, assign=True)
     return network.to(device).eval(), info
 
 

@@ -7,6 +7,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+_STRIP_ROWS = 20
+_STRIP_CHANNELS = 16
+
 
 def _conv(inputs: int, outputs: int) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, 3, padding=1)
@@ -32,8 +35,29 @@ class UpBlock(nn.Module):
         self.convolution = _conv(inputs, outputs)
 
     def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B D H W"]:
-        x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-        return F.relu(F.instance_norm(self.convolution(x)), inplace=True)
+        if torch.is_grad_enabled():
+            return F.relu(F.instance_norm(self.convolution(_doubled(x))), inplace=True)
+        batch, _, height, width = x.shape
+        out = x.new_empty(batch, self.convolution.out_channels, 2 * height, 2 * width)
+        for start in range(0, height, _STRIP_ROWS):
+            self._convolve_strip(x, out, start, min(start + _STRIP_ROWS, height))
+        for channels in out.split(_STRIP_CHANNELS, 1):
+            channels.copy_(F.instance_norm(channels)).relu_()
+        return out
+
+    def _convolve_strip(self, x: Tensor, out: Tensor, start: int, stop: int) -> None:
+        """Output rows ``2 start : 2 stop``: the doubled picture, large and short-lived, is never whole in memory."""
+        above, below = min(start, 2), min(x.shape[2] - stop, 2)
+        doubled = _doubled(x[:, :, start - above : stop + below])
+        # One doubled row above and below for the convolution, where the picture has it; zeros where it ends.
+        top, bottom = 2 * above - int(above > 0), 2 * (above + stop - start) + int(below > 0)
+        rows = F.pad(doubled[:, :, top:bottom], (0, 0, int(above == 0), int(below == 0)))
+        layer = self.convolution
+        out[:, :, 2 * start : 2 * stop] = F.conv2d(rows, layer.weight, layer.bias, padding=(0, 1))
+
+
+def _doubled(x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C H W"]:
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 class Descriptor2D(nn.Module):
@@ -79,7 +103,11 @@ class Descriptor2D(nn.Module):
     ) -> Float[Tensor, "B D h w"]:
         """The rows ``top:bottom`` and columns ``left:right`` of :meth:`describe`, computed alone."""
         height, width = decoded.shape[-2:]
-        above, below = int(top > 0), int(bottom < height)
         before, after = int(left > 0), int(right < width)
-        part = self.describe(decoded[:, :, top - above : bottom + below, left - before : right + after])
-        return part[:, :, above : part.shape[2] - below, before : part.shape[3] - after]
+        strips = []
+        for start in range(top, bottom, 2 * _STRIP_ROWS):
+            stop = min(start + 2 * _STRIP_ROWS, bottom)
+            above, below = int(start > 0), int(stop < height)
+            part = self.describe(decoded[:, :, start - above : stop + below, left - before : right + after])
+            strips.append(part[:, :, above : part.shape[2] - below, before : part.shape[3] - after])
+        return torch.cat(strips, 2)

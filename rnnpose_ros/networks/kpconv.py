@@ -19,7 +19,7 @@ KERNEL_POINTS = 15
 _EXTENT_OVER_RADIUS = 0.8
 _SHADOW = 1e6
 _SLOPE = 0.1
-_PART_VALUES = 1 << 22
+_PART_VALUES = 1 << 20
 
 
 class KPConv(nn.Module):

@@ -39,7 +39,10 @@ def published_tensors() -> dict[str, Tensor]:
 def raft_tensors() -> dict[str, Tensor]:
     """A checkpoint in RAFT's layout, as its data-parallel training saves it."""
     state = PaperNetwork().state_dict()
-    tensors = {"module.cnet.conv1.weight": torch.zeros(64, 3, 7, 7), "module.cnet.norm1.num_batches_tracked": torch.tensor(7)}
+    tensors = {
+        "module.cnet.conv1.weight": torch.zeros(64, 3, 7, 7),
+        "module.cnet.norm1.num_batches_tracked": torch.tensor(7),
+    }
     for ours, names in raft_table().items():
         for name, part in zip(names, state[ours].chunk(len(names)), strict=True):
             tensors[f"module.{name}"] = part.clone()
@@ -220,4 +223,6 @@ def test_conversion_without_its_objects_is_refused(arguments, reason, published,
 
 def test_a_missing_mesh_is_refused(published, tmp_path):
     with pytest.raises(AssetError, match=r"no such mesh"):
-        run(str(published), "--mesh", str(tmp_path / "no.ply"), "--label", "a", "--out", str(tmp_path / "x.safetensors"))
+        run(
+            str(published), "--mesh", str(tmp_path / "no.ply"), "--label", "a", "--out", str(tmp_path / "x.safetensors")
+        )

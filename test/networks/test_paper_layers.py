@@ -12,6 +12,7 @@ from rnnpose_ros.networks.image_encoder import RaftEncoder
 from rnnpose_ros.networks.kpconv import KPConv, max_pool, take_nearest
 from rnnpose_ros.networks.paper_network import PaperConfig, PaperNetwork
 from rnnpose_ros.networks.paper_update import PaperUpdateBlock, upsample_convex
+from rnnpose_ros.refinement.official_views import cell_taps
 
 
 def cloud(count: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
@@ -152,10 +153,16 @@ def test_the_supplementary_recurrent_unit_is_one_3x3_convolution_a_gate():
 
 
 def test_sampling_shares_of_context_cells_equal_interpolation_with_kept_corners():
-    from rnnpose_ros.refinement.official_views import cell_taps
-
     dense = torch.rand(1, 1, 240, 240)
     taps, mix = cell_taps(240, 30, device=torch.device("cpu"))
     shrunk = torch.einsum("iajb,ia,jb->ij", dense.flatten()[taps].view(30, 2, 30, 2), mix, mix)
     expected = F.interpolate(dense, size=(30, 30), mode="bilinear", align_corners=True)[0, 0]
     torch.testing.assert_close(shrunk, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_working_in_strips_gives_what_training_computes_whole():
+    network = Descriptor2D(8)
+    picture = torch.rand(1, 3, 96, 40)
+    whole = network(picture).detach()
+    with torch.no_grad():
+        torch.testing.assert_close(network(picture), whole, rtol=1e-4, atol=1e-5)

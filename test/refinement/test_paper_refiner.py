@@ -59,7 +59,9 @@ def start(label: str, x: float, y: float, z: float, turn: float = 0.3) -> PoseHy
 @pytest.mark.slow
 def test_eight_objects_of_three_kinds_at_once_equal_eight_single_runs(refiner, objects, frame):
     labels = ["ball", "box", "ring", "box", "ball", "ring", "ring", "box"]
-    starts = [start(n, 0.08 * (i % 4) - 0.1, 0.1 * (i // 4) - 0.05, 0.6 + 0.05 * i, 0.2 * i) for i, n in enumerate(labels)]
+    starts = [
+        start(n, 0.08 * (i % 4) - 0.1, 0.1 * (i // 4) - 0.05, 0.6 + 0.05 * i, 0.2 * i) for i, n in enumerate(labels)
+    ]
     together = refiner.refine(frame, starts, objects)
     for one, result in zip(starts, together, strict=True):
         (alone,) = refiner.refine(frame, [one], objects)

@@ -24,9 +24,7 @@ def points(count: int) -> torch.Tensor:
 
 
 def step(X, target, weights):
-    return published_step(
-        T, X, target, weights, K, centre_camera=T[:, :3, 3], diameter=DIAMETER, config=SolverConfig()
-    )
+    return published_step(T, X, target, weights, K, centre_camera=T[:, :3, 3], diameter=DIAMETER, config=SolverConfig())
 
 
 def test_jacobian_about_the_camera_agrees_with_finite_differences():
