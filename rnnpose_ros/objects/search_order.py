@@ -148,10 +148,8 @@ def _introsort(items: list[tuple[float, int]], first: int, last: int, depth: int
 
 def _median_to_front(items: list[tuple[float, int]], front: int, a: int, b: int, c: int) -> None:
     low, high = (a, b) if items[a][0] < items[b][0] else (b, a)
-    if items[high][0] < items[c][0]:
-        median = high
-    else:
-        median = c if items[low][0] < items[c][0] else low
+    middle = c if items[low][0] < items[c][0] else low
+    median = high if items[high][0] < items[c][0] else middle
     items[front], items[median] = items[median], items[front]
 
 

@@ -197,7 +197,7 @@ def test_final_pose_equals_the_published_one(official):
     refiner = Refiner(official.network, WarpRenderer("cpu"))
     start = PoseHypothesis(label="object", T_camera_object=official.T_initial)
     (result,) = refiner.refine(official.frame, [start], {"object": official.model})
-    theirs = official.tensor("Ti_pred")[0].double()
+    theirs = official.tensor("Ti_pred")[0, 0].double()
     angle = rotation_angle((result.T_camera_object @ inverse(theirs))[:3, :3])
     assert math.degrees(float(angle)) < 0.05
     assert float((result.T_camera_object - theirs)[:3, 3].norm()) < 1e-4
