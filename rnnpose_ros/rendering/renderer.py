@@ -78,7 +78,7 @@ def barycentrics(
     K = camera.K.to(p)
     fx, fy, cx, cy = (K[:, i, j].reshape(-1, 1, 1) for i, j in ((0, 0), (1, 1), (0, 2), (1, 2)))
     ray = torch.stack(torch.broadcast_tensors((u - cx) / fx, (v - cy) / fy, torch.ones_like(u)), -1)
-    b = ray_weights(p, ray)
+    b = ray_weights(p, ray.expand(batch, -1, -1, -1))
     b = torch.where(covered[..., None], b, torch.zeros_like(b))
     return b, (b * p[..., 2]).sum(-1)
 
