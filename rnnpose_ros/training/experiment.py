@@ -63,11 +63,17 @@ class TrainingConfig:
         """What a checkpoint says of its making."""
         return {
             "trained_on": "procedural renders only (shapes, textures, lights, backgrounds, occluders); no photograph",
-            "command": shlex.join(["rnnpose", *sys.argv[1:]]),
+            "command": shlex.join(_without_folder(["rnnpose", *sys.argv[1:]])),
             "version": __version__,
             "machine": f"{platform.machine()}, {platform.system()}",
             "settings": json.dumps({k: v for k, v in flatten(self).items() if not k.startswith("network.")}),
         }
+
+
+def _without_folder(command: list[str]) -> list[str]:
+    """The command line without the run's folder, which means nothing elsewhere."""
+    at = command.index("--out") if "--out" in command else len(command)
+    return command[:at] + command[at + 2 :]
 
 
 def parse_stages(text: str) -> tuple[Stage, ...]:
