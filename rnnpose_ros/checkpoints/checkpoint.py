@@ -19,6 +19,7 @@ from rnnpose_ros.config import build, flatten
 from rnnpose_ros.errors import CheckpointError, ConfigError
 from rnnpose_ros.geometry.crop import CropConvention
 from rnnpose_ros.networks.paper_network import PaperConfig, PaperNetwork, TrainedFor
+from rnnpose_ros.networks.precision import use_bfloat16
 from rnnpose_ros.networks.rnnpose_network import NetworkConfig, RnnposeNetwork
 from rnnpose_ros.paths import resolve_path
 
@@ -105,8 +106,15 @@ def read_info(path: Path) -> CheckpointInfo:
     )
 
 
-def load_network(path: Path, *, device: torch.device | str = "cpu") -> tuple[Network, CheckpointInfo]:
-    """The network of a checkpoint, in evaluation mode, float32, and what the checkpoint says.
+def load_network(
+    path: Path, *, device: torch.device | str = "cpu", precision: str = "auto"
+) -> tuple[Network, CheckpointInfo]:
+    """The network of a checkpoint, in evaluation mode, and what the checkpoint says.
+
+    Args:
+        path: A safetensors file of ours.
+        device: Where the network goes.
+        precision: Of the convolutions, see ``networks.precision``; the paper family always has float32.
 
     Raises:
         CheckpointError: Missing, damaged, foreign, or tensors that do not fit the configuration.
@@ -133,6 +141,8 @@ def load_network(path: Path, *, device: torch.device | str = "cpu") -> tuple[Net
         raise CheckpointError(f"{path}: tensor {wrong[0]} has shape {shapes}")
     filled = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
     network.load_state_dict(filled, assign=True)
+    if isinstance(network, RnnposeNetwork):
+        network.mixed_precision = use_bfloat16(precision, device)
     return network.to(device).eval(), info
 
 

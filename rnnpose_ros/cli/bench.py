@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
+
+from rnnpose_ros.cli.engine import add_engine_arguments, load_refiner
 
 _STANDARD_OBJECT = "package://rnnpose_ros/models/sequences/tea_box"
 
@@ -13,12 +14,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Adds the verb."""
     parser = subparsers.add_parser("bench", help="time a refinement, stage by stage")
     parser.add_argument("--data", default=_STANDARD_OBJECT, help="sequence folder whose first referenced frame is used")
-    parser.add_argument("--weights", type=Path, help="safetensors file (default: the packaged small network)")
-    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--objects", type=int, default=1, help="objects in the picture (the same one repeated)")
     parser.add_argument("--runs", type=int, default=20, help="timed refinements")
     parser.add_argument("--json", action="store_true", help="print one JSON line instead of the table")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting, e.g. cycles=2")
+    add_engine_arguments(parser)
     parser.set_defaults(run=run)
 
 
@@ -26,13 +25,12 @@ def run(args: argparse.Namespace) -> int:
     """Times and prints."""
     import torch
 
-    from rnnpose_ros.cli.engine import load_refiner
     from rnnpose_ros.evaluation.benchmark import time_refinement
     from rnnpose_ros.sources.sequence import read_sequence
     from rnnpose_ros.types import ImageFrame, PoseHypothesis
 
     sequence = read_sequence(args.data)
-    refiner = load_refiner(args.weights, device=args.device, settings=args.set)
+    refiner = load_refiner(args.weights, device=args.device, precision=args.precision, settings=args.set)
     index = min(sequence.poses)
     frame = ImageFrame(rgb=sequence.frame(index), camera=sequence.camera)
     label = sequence.object.label
@@ -42,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
     facts = {
         "network": refiner.network.config.family,
         "device": args.device,
+        "precision": "bfloat16" if getattr(refiner.network, "mixed_precision", False) else "float32",
         "threads": torch.get_num_threads(),
         "objects": args.objects,
         "cycles": config.cycles,
@@ -56,7 +55,8 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(facts))
         return 0
     print(
-        f"{facts['network']} on {args.device} ({facts['threads']} threads), {args.objects} object(s), "
+        f"{facts['network']} on {args.device} ({facts['threads']} threads, {facts['precision']}), "
+        f"{args.objects} object(s), "
         f"{facts['faces']} faces, {config.cycles} cycles x {config.iterations} iterations, {config.crop_size} px crop"
     )
     for name, ms in timing.stages_ms.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,12 +11,28 @@ if TYPE_CHECKING:
     from rnnpose_ros.refinement.refiner import Refiner
 
 
-def load_refiner(weights: Path | None, *, device: str = "cpu", settings: Sequence[str] = ()) -> Refiner:
+def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments that :func:`load_refiner` takes."""
+    parser.add_argument("--weights", type=Path, help="safetensors file (default: the packaged small network)")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument(
+        "--precision",
+        default="auto",
+        choices=("auto", "float32", "bfloat16"),
+        help="of the convolutions; auto is bfloat16 where the processor computes in it",
+    )
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting, e.g. cycles=2")
+
+
+def load_refiner(
+    weights: Path | None, *, device: str = "cpu", precision: str = "auto", settings: Sequence[str] = ()
+) -> Refiner:
     """A refiner with trained weights.
 
     Args:
         weights: A safetensors file; the packaged ``small`` network when None.
         device: "cpu" or "cuda".
+        precision: "auto", "float32" or "bfloat16", see ``networks.precision``.
         settings: ``name=value`` entries for :class:`RefinerConfig`.
 
     Raises:
@@ -32,5 +49,5 @@ def load_refiner(weights: Path | None, *, device: str = "cpu", settings: Sequenc
 
     config = build(RefinerConfig, parse_settings(settings))
     renderer = WarpRenderer(device)
-    network, info = load_network(weights or default_weights(), device=device)
+    network, info = load_network(weights or default_weights(), device=device, precision=precision)
     return Refiner(network, renderer, config, calibration=Calibration.from_mapping(info.calibration))

@@ -9,6 +9,8 @@ import json
 import sys
 from pathlib import Path
 
+from rnnpose_ros.cli.engine import add_engine_arguments, load_refiner
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the verb."""
@@ -16,26 +18,23 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--data", type=Path, required=True, help="folder: camera.json, poses.json, mesh, video or pictures"
     )
-    parser.add_argument("--weights", type=Path, help="safetensors file (default: the packaged small network)")
-    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--seeds", type=int, default=3, help="starts per frame")
     parser.add_argument("--noise", type=float, default=1.0, help="factor on the start noise N1 (15 deg, 1/1/5 cm)")
     parser.add_argument("--every", type=int, default=1, help="take every so many reference frames")
     parser.add_argument("--grey", action="store_true", help="take the colour out of the pictures")
     parser.add_argument("--out", type=Path, help="write every trial to this CSV file")
     parser.add_argument("--json", action="store_true", help="print one JSON line instead of the table")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting, e.g. cycles=2")
+    add_engine_arguments(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluates and prints."""
-    from rnnpose_ros.cli.engine import load_refiner
     from rnnpose_ros.evaluation.benchmark import Trial, evaluate_sequence, summarize
     from rnnpose_ros.sources.sequence import read_sequence
 
     sequence = read_sequence(args.data)
-    refiner = load_refiner(args.weights, device=args.device, settings=args.set)
+    refiner = load_refiner(args.weights, device=args.device, precision=args.precision, settings=args.set)
     trials: list[Trial] = []
     total = args.seeds * len(sorted(sequence.poses)[:: args.every])
     for trial in evaluate_sequence(

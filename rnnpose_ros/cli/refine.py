@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rnnpose_ros.cli.engine import add_engine_arguments, load_refiner
 from rnnpose_ros.errors import InputError, RnnposeError
 
 if TYPE_CHECKING:
@@ -25,10 +26,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--image", type=Path, help="the picture")
     parser.add_argument("--pose", type=Path, help='{"label", "R" 3x3, "t_m" 3}: object to camera')
     parser.add_argument("--requests", type=Path, help='JSON lines {"image", "label", "R", "t_m"}, answered in order')
-    parser.add_argument("--weights", type=Path, help="safetensors file (default: the packaged small network)")
-    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--out", type=Path, help="folder for overlay.png and similarity.png")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting, e.g. cycles=2")
+    add_engine_arguments(parser)
     parser.set_defaults(run=run)
 
 
@@ -39,13 +38,12 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("give either --image with --pose, or --requests")
     if single and args.out is None:
         raise InputError("--image needs --out, the folder for the pictures")
-    from rnnpose_ros.cli.engine import load_refiner
     from rnnpose_ros.objects.library import load_object
     from rnnpose_ros.sources.sequence import read_camera
 
     camera = read_camera(args.camera)
     model = load_object(args.mesh, mesh_scale=args.mesh_scale)
-    refiner = load_refiner(args.weights, device=args.device, settings=args.set)
+    refiner = load_refiner(args.weights, device=args.device, precision=args.precision, settings=args.set)
     if single:
         request = {**_read_json(args.pose), "image": str(args.image)}
         print(json.dumps(_answer(refiner, camera, model, request, Path(), args.out)))

@@ -77,7 +77,7 @@ def load_engine(config: NodeConfig) -> PoseEngine:
         return FakeEngine(config.fake)
     device = choose_device(config.device)
     weights = resolve_path(config.weights) if config.weights else default_weights()
-    network, info = load_network(weights, device=device)
+    network, info = load_network(weights, device=device, precision=config.precision)
     renderer = WarpRenderer(device)
     return Refiner(network, renderer, config.refine, calibration=Calibration.from_mapping(info.calibration))
 

@@ -76,6 +76,11 @@ class NodeConfig:
 
     engine: str = param("rnnpose", doc="fake answers without network, for tests", choices=("rnnpose", "fake"))
     device: str = param("auto", doc="auto, cpu, cuda or cuda:<number>; auto is CUDA where there is one")
+    precision: str = param(
+        "auto",
+        doc="Of the convolutions; auto is bfloat16 where the processor computes in it",
+        choices=("auto", "float32", "bfloat16"),
+    )
     weights: str = param("", doc="Weights (.safetensors), a path or package://; empty means the packaged small network")
     objects_file: str = param("", doc="A mesh, an object.yaml or a folder of them, a path or package://")
     object_ids: tuple[str, ...] = param(("",), doc="Labels to serve; none named means all")
