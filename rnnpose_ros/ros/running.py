@@ -104,12 +104,18 @@ def run_node(make: Callable[[], RunnableNode], *, args: list[str] | None = None,
     return code
 
 
+_SWITCH_INTERVAL_S = 0.0002
+"""The worker takes the interpreter's lock back after every operation of the network, thousands of times a picture;
+with the usual 5 ms it would wait that long whenever a callback is running."""
+
+
 def run_process(make: Callable[[], RunnableNode], *, threads: int = 3) -> NoReturn:
     """Run one node as a process of its own.
 
     The process leaves without the interpreter's own end: that would wait for a worker inside a long
     computation, and takes seconds to unload the libraries that a node has no more use for.
     """
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     code = run_node(make, threads=threads)
     sys.stdout.flush()
     sys.stderr.flush()

@@ -37,7 +37,7 @@ class TrackingConfig:
         3, doc="Pictures in which a lost object is looked for where it was last seen.", bounds=(1, 100), dynamic=True
     )
     max_gap: float = param(
-        0.5,
+        1.5,
         doc="After a longer time without pictures all is lost.",
         unit="s",
         bounds=(0.0, 60.0),
