@@ -158,13 +158,21 @@ class IterationTrace:
     affine_crop_image: Float[Tensor, "2 3"]
     """Takes pixels of the full image to pixels of the crop."""
     induced_uv: Float[Tensor, "h w 2"]
-    """Where the pose before this iteration puts each cell, crop pixels (the rectified field)."""
+    """Where the pose before this iteration puts each cell, crop pixels."""
     field: CorrespondenceField
     """What the network answered at the cells, B = 1."""
     similarity: Float[Tensor, "h w"]
     """exp(-|1 - d_M . d_I| / sigma) at the cells, 0 where there is no object."""
     cell_uv: Float[Tensor, "h w 2"]
     """Crop pixel of each cell in the render."""
+    rectified_uv: Float[Tensor, "h w 2"]
+    """Where the pose after this iteration puts each cell, crop pixels: the field after rectification."""
+    depth: Float[Tensor, "S S"]
+    """Of the render at the crop's pixels, metres; 0 = no object."""
+    photo: Float[Tensor, "3 S S"]
+    """The crop of the picture as the network saw it, 0..1."""
+    render: Float[Tensor, "3 S S"]
+    """The lit reference of this cycle that the photo is compared with, 0..1; 0 where there is no object."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

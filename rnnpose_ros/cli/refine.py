@@ -6,6 +6,7 @@ import argparse
 import json
 import math
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from rnnpose_ros.cli.engine import add_engine_arguments, load_refiner
 from rnnpose_ros.errors import InputError, RnnposeError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from rnnpose_ros.refinement.refiner import Refiner
     from rnnpose_ros.types import CameraIntrinsics, ImageFrame, ObjectModel, PoseHypothesis, RefinementResult
 
@@ -27,6 +30,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--pose", type=Path, help='{"label", "R" 3x3, "t_m" 3}: object to camera')
     parser.add_argument("--requests", type=Path, help='JSON lines {"image", "label", "R", "t_m"}, answered in order')
     parser.add_argument("--out", type=Path, help="folder for overlay.png and similarity.png")
+    parser.add_argument("--trace", type=Path, metavar="DIR", help="folder for pictures of every iteration, with a page")
+    parser.add_argument("--truth", type=Path, help="the true pose, as --pose: --trace draws it in blue")
     add_engine_arguments(parser)
     parser.set_defaults(run=run)
 
@@ -36,29 +41,47 @@ def run(args: argparse.Namespace) -> int:
     single = args.image is not None and args.pose is not None
     if single == (args.requests is not None):
         raise InputError("give either --image with --pose, or --requests")
-    if single and args.out is None:
-        raise InputError("--image needs --out, the folder for the pictures")
+    if single and args.out is None and args.trace is None:
+        raise InputError("--image needs --out or --trace, the folder for the pictures")
+    if args.truth is not None and (args.trace is None or not single):
+        raise InputError("--truth is drawn by --trace, for one --image")
     from rnnpose_ros.objects.library import load_object
     from rnnpose_ros.sources.sequence import read_camera
+    from rnnpose_ros.sources.sequence_files import pose_from_json
 
     camera = read_camera(args.camera)
     model = load_object(args.mesh, mesh_scale=args.mesh_scale)
+    T_truth = None if args.truth is None else pose_from_json(_read_json(args.truth), name="the true pose")
     refiner = load_refiner(args.weights, device=args.device, precision=args.precision, settings=args.set)
     if single:
         request = {**_read_json(args.pose), "image": str(args.image)}
-        print(json.dumps(_answer(refiner, camera, model, request, Path(), args.out)))
+        picture_folders = PictureFolders(args.out, args.trace)
+        print(json.dumps(_answer(refiner, camera, model, request, Path(), picture_folders, T_truth=T_truth)))
         return 0
     folder = args.requests.parent
     for number, line in enumerate(_read_lines(args.requests), start=1):
         if not line.strip():
             continue
         try:
-            out = args.out / f"{number:06d}" if args.out else None
-            answer = _answer(refiner, camera, model, _parse(line), folder, out)
+            picture_folders = PictureFolders(args.out, args.trace).of_request(number)
+            answer = _answer(refiner, camera, model, _parse(line), folder, picture_folders)
         except RnnposeError as error:
             answer = {"error": str(error)}
         print(json.dumps(answer), flush=True)
     return 0
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFolders:
+    """Where pictures go; None for those that nobody asked for."""
+
+    out: Path | None
+    trace: Path | None
+
+    def of_request(self, number: int) -> PictureFolders:
+        """The folders of one of many requests, counted from 1."""
+        name = f"{number:06d}"
+        return PictureFolders(self.out and self.out / name, self.trace and self.trace / name)
 
 
 def _answer(
@@ -67,7 +90,9 @@ def _answer(
     model: ObjectModel,
     request: dict[str, Any],
     folder: Path,
-    out: Path | None,
+    picture_folders: PictureFolders,
+    *,
+    T_truth: Tensor | None = None,
 ) -> dict[str, Any]:
     """Refines one request and writes its pictures where asked."""
     from rnnpose_ros.sources.sequence import read_image
@@ -79,10 +104,14 @@ def _answer(
     frame = ImageFrame(rgb=read_image(folder / request["image"]), camera=camera)
     objects = {hypothesis.label: model}
     started = time.perf_counter()
-    (result,) = refiner.refine(frame, [hypothesis], objects, trace=out is not None)
+    (result,) = refiner.refine(frame, [hypothesis], objects, trace=picture_folders != PictureFolders(None, None))
     milliseconds = 1000.0 * (time.perf_counter() - started)
-    if out is not None:
-        _write_pictures(refiner, frame, hypothesis, result, objects, out)
+    if picture_folders.out is not None:
+        _write_pictures(refiner, frame, hypothesis, result, objects, picture_folders.out)
+    if picture_folders.trace is not None:
+        from rnnpose_ros.cli.refine_trace import write_trace
+
+        write_trace(picture_folders.trace, frame, hypothesis, result, model, T_camera_object_truth=T_truth)
     return result_to_json(result, milliseconds=milliseconds)
 
 

@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rnnpose_ros.geometry.camera import NEAR_M
-from rnnpose_ros.geometry.se3 import transform
+from rnnpose_ros.geometry.camera import NEAR_M, backproject, project
+from rnnpose_ros.geometry.se3 import inverse, transform
 from rnnpose_ros.refinement.cycle import CycleInputs, CycleOutput
 from rnnpose_ros.refinement.solver import pose_covariance
 from rnnpose_ros.types import (
@@ -173,9 +173,24 @@ def describe_iterations(
             field=CorrespondenceField(target_uv=it.target_uv[row : row + 1], confidence=it.weights[row : row + 1]),
             similarity=it.similarity[row] * mask,
             cell_uv=output.cell_uv,
+            rectified_uv=_rectified_uv(row, inputs, output, it.T_camera_object[row]),
+            depth=inputs.render.depth[row],
+            photo=inputs.photo[row],
+            render=inputs.render.color[row],
         )
         for i, it in enumerate(output.iterations)
     ]
+
+
+def _rectified_uv(
+    row: int, inputs: CycleInputs, output: CycleOutput, T_camera_object: Float[Tensor, "4 4"]
+) -> Float[Tensor, "h w 2"]:
+    """Where a pose puts the render's cells."""
+    K, T_render = inputs.camera.K[row : row + 1].double(), inputs.T_render[row].double()
+    depth, cell_uv = output.depth[row : row + 1].double(), output.cell_uv[None].double()
+    points_render = backproject(depth, cell_uv, K).flatten(1, 2)
+    points = transform((T_camera_object.double() @ inverse(T_render))[None], points_render)
+    return project(points, K)[0].unflatten(0, output.cell_uv.shape[:2]).to(output.depth.dtype)
 
 
 def _step_motion(step: Float[Tensor, "6"], normal_matrix: Float[Tensor, "6 6"], weight_sum: float) -> float:

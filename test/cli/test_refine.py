@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from rnnpose_ros.cli.main import main
 from rnnpose_ros.geometry.perturbation import N1, perturb
@@ -122,6 +124,7 @@ SPOILED = {
     "no weights": (lambda c: c["arguments"].update({"--weights": "/nowhere.safetensors"}), "nowhere"),
     "unknown setting": (lambda c: c["arguments"].update({"--set": "cylces=3"}), "did you mean 'cycles'"),
     "setting out of bounds": (lambda c: c["arguments"].update({"--set": "cycles=0"}), "1 to 20"),
+    "truth that nobody draws": (lambda c: c["arguments"].update({"--truth": "pose.json"}), "--trace"),
     "both ways at once": (lambda c: c["arguments"].update({"--requests": "x.jsonl"}), "either"),
 }
 
@@ -153,3 +156,38 @@ def test_settings_reach_the_refiner(case: dict[str, Any], capsys: pytest.Capture
     case["arguments"]["--set"] = "min_score=1.0"
     assert run(case["arguments"]) == 0
     assert json.loads(capsys.readouterr().out)["status"] == "low_score"
+
+
+def test_a_trace_is_a_picture_of_everything_a_film_and_a_page(
+    case: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, truth = case["folder"], case["truth"]
+    (folder / "truth.json").write_text(json.dumps({"R": truth[:3, :3].tolist(), "t_m": truth[:3, 3].tolist()}))
+    trace = folder / "trace"
+    more = {"--trace": str(trace), "--truth": str(folder / "truth.json"), "--set": "cycles=2"}
+    assert run({**case["arguments"], **more}) == 0
+    kinds = ("boxes", "field", "rectified", "similarity", "warped")
+    expected = {f"c{c}_i{i}_{kind}.png" for c in range(2) for i in range(4) for kind in kinds}
+    expected |= {f"c{c}_{kind}.png" for c in range(2) for kind in ("photo", "render")}
+    expected |= {"index.html", "refinement.gif", "wheel.png"}
+    assert {path.name for path in trace.iterdir()} == expected
+    page = (trace / "index.html").read_text()
+    assert set(re.findall(r'src="([^"]+)"', page)) == expected - {"index.html"}
+    away_mm = [float(text) for text in re.findall(r"and ([0-9.]+) mm from the truth", page)]
+    assert len(away_mm) == 8
+    assert away_mm[-1] < 0.5 * 1000.0 * float((case["start"] - truth)[:3, 3].norm())
+    assert Image.open(trace / "refinement.gif").n_frames == 8
+    assert (trace / "refinement.gif").stat().st_size < 3_000_000
+    warped, photo, render = (read_image(trace / f"{n}.png").float() for n in ("c0_i3_warped", "c0_photo", "c0_render"))
+    shown = (render > 0).any(-1)
+    assert float((warped - render)[shown].abs().mean()) < 0.8 * float((photo - render)[shown].abs().mean())
+
+
+def test_a_refinement_that_cannot_begin_has_a_page_that_says_so(case: dict[str, Any]) -> None:
+    behind = {**case["pose"], "t_m": [0.0, 0.0, -0.5]}
+    Path(case["arguments"]["--pose"]).write_text(json.dumps(behind))
+    del case["arguments"]["--out"]
+    trace = case["folder"] / "trace"
+    assert run({**case["arguments"], "--trace": str(trace)}) == 0
+    assert [path.name for path in trace.iterdir()] == ["index.html"]
+    assert "out_of_view" in (trace / "index.html").read_text()

@@ -11,6 +11,7 @@ from rnnpose_ros.geometry.se3 import exp_so3, from_rotation_translation
 from rnnpose_ros.networks.paper_network import PaperNetwork
 from rnnpose_ros.objects.library import object_from_mesh
 from rnnpose_ros.refinement.refiner import Refiner, RefinerConfig
+from rnnpose_ros.refinement.trace_pictures import draw_trace
 from rnnpose_ros.rendering.warp_renderer import WarpRenderer
 from rnnpose_ros.types import ImageFrame, Mesh, ObjectModel, PoseHypothesis, RefinementStatus
 
@@ -86,3 +87,15 @@ def test_a_trace_shows_every_pixel_of_the_object(refiner, objects, frame):
     assert torch.equal(step.field.confidence[0] > 0, shown)
     inside = (step.induced_uv - step.cell_uv)[shown]
     assert float(inside.abs().max()) < 0.01
+
+
+def test_a_trace_holds_each_field_after_rectification_and_can_be_drawn(refiner, objects, frame):
+    hypothesis = start("box", 0.0, 0.0, 0.6)
+    (result,) = refiner.refine(frame, [hypothesis], objects, cycles=1, iterations=2, trace=True)
+    first, second = result.trace
+    shown = first.similarity > 0
+    assert torch.equal(shown, first.depth > 0)
+    torch.testing.assert_close(first.rectified_uv[shown], second.induced_uv[shown], rtol=0, atol=0.01)
+    pictures = draw_trace(result.trace, frame, objects["box"], hypothesis.T_camera_object)
+    assert [p.field.shape for p in pictures] == [(240, 240, 3)] * 2
+    assert (pictures[0].warped.any(-1) <= shown.numpy()).all()
