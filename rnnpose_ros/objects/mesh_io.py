@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import trimesh
 from PIL import Image
 
 from rnnpose_ros.errors import AssetError
@@ -105,6 +104,9 @@ def _check_faces(faces: np.ndarray, vertex_count: int, name: str) -> None:
 
 
 def _read_with_trimesh(path: Path) -> RawMesh:
+    # Imported where it is needed: it takes a second and tens of megabytes, and an OBJ needs none of it.
+    import trimesh
+
     try:
         scene = trimesh.load_scene(path, process=False, maintain_order=True)
         meshes = _placed_meshes(scene)
@@ -118,8 +120,10 @@ def _read_with_trimesh(path: Path) -> RawMesh:
     return _weld(raw) if path.suffix.lower() == ".stl" else raw
 
 
-def _placed_meshes(scene: trimesh.Scene) -> list[trimesh.Trimesh]:
-    """Every mesh of a scene at each of its places, in the order of the scene's nodes."""
+def _placed_meshes(scene: Any) -> list[Any]:
+    """Every ``trimesh.Trimesh`` of a ``trimesh.Scene`` at each of its places, in the order of the scene's nodes."""
+    import trimesh
+
     placed = []
     for node in scene.graph.nodes_geometry:
         T_scene_part, name = scene.graph[node]
@@ -132,7 +136,7 @@ def _placed_meshes(scene: trimesh.Scene) -> list[trimesh.Trimesh]:
     return placed
 
 
-def _part(mesh: trimesh.Trimesh, name: str) -> RawMesh:
+def _part(mesh: Any, name: str) -> RawMesh:
     vertices, faces = np.array(mesh.vertices, float), np.array(mesh.faces, np.int64)
     _check_faces(faces, len(vertices), name)
     visual: Any = mesh.visual
