@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rnnpose_ros.geometry.camera import project
 from rnnpose_ros.geometry.se3 import exp_se3, hat
-from rnnpose_ros.refinement.solver import SolverConfig, SolverStep, projection_jacobian
+from rnnpose_ros.refinement.solver import SolverConfig, SolverStep, projection_jacobian, solve_marked
 
 _CONSTANT_DAMPING = 100.0
 _RELATIVE_DAMPING = 1e-4
@@ -59,11 +59,7 @@ def published_step(
     H, b, cost = M[:, :6, :6], M[:, :6, 6], M[:, 6, 6]
     eye = torch.eye(6, dtype=H.dtype, device=H.device)
     damped = H + eye * (_CONSTANT_DAMPING + _RELATIVE_DAMPING * H.diagonal(dim1=1, dim2=2)[:, None])
-    finite = torch.isfinite(M).all(-1).all(-1)
-    L, info = torch.linalg.cholesky_ex(torch.where(finite[:, None, None], damped, eye))
-    ok = finite & (info == 0)
-    L = torch.where(ok[:, None, None], L, eye)
-    xi = torch.cholesky_solve(torch.where(ok[:, None], b, torch.zeros_like(b))[..., None], L)[..., 0]
+    xi, ok = solve_marked(damped, b, usable=torch.isfinite(M).all(-1).all(-1))
     xi = xi.clamp(-_LARGEST_COMPONENT, _LARGEST_COMPONENT)
     total = counted.sum(1)
     about_centre = _change_of_centre(centre_camera.detach().double(), diameter.double())

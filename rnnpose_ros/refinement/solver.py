@@ -111,12 +111,7 @@ def lm_step(
     H, b, cost = M[:, :6, :6], M[:, :6, 6], M[:, 6, 6]
     eye = torch.eye(6, dtype=H.dtype, device=H.device)
     damped = H + eye * (config.damping * H.diagonal(dim1=1, dim2=2)[:, None] + config.prior)
-    finite = torch.isfinite(M).all(-1).all(-1)
-    damped = torch.where(finite[:, None, None], damped, eye)
-    L, info = torch.linalg.cholesky_ex(damped)
-    ok = finite & (info == 0)
-    L = torch.where(ok[:, None, None], L, eye)
-    xi = torch.cholesky_solve(torch.where(ok[:, None], b, torch.zeros_like(b))[..., None], L)[..., 0]
+    xi, ok = solve_marked(damped, b, usable=torch.isfinite(M).all(-1).all(-1))
     length = xi.detach().norm(dim=-1, keepdim=True)
     xi = xi * (config.max_step / length.clamp_min(config.max_step))
     total = weights.double().sum(1)
@@ -130,6 +125,17 @@ def lm_step(
         weight_sum=total,
         ok=ok,
     )
+
+
+def solve_marked(
+    damped: Float[Tensor, "B 6 6"], b: Float[Tensor, "B 6"], *, usable: Bool[Tensor, "B"]
+) -> tuple[Float[Tensor, "B 6"], Bool[Tensor, "B"]]:
+    """Solves each system by Cholesky; one not usable or not positive definite gives zeros and is marked False."""
+    eye = torch.eye(6, dtype=damped.dtype, device=damped.device)
+    L, info = torch.linalg.cholesky_ex(torch.where(usable[:, None, None], damped, eye))
+    ok = usable & (info == 0)
+    L = torch.where(ok[:, None, None], L, eye)
+    return torch.cholesky_solve(torch.where(ok[:, None], b, torch.zeros_like(b))[..., None], L)[..., 0], ok
 
 
 def robust_step(
