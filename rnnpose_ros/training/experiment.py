@@ -35,6 +35,7 @@ class Stage:
 class TrainingConfig:
     """Settings of a run; the defaults suit two CPU cores."""
 
+    initial: str = param("", doc="Weights to start from; without: random ones")
     minutes: float = param(120.0, doc="Time budget; the schedule ends with it", unit="min", bounds=(0.01, 1e5))
     stages: str = param(
         "0.6:160:1.35:4:4, 1.0:240:1.25:2:4",

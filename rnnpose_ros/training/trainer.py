@@ -14,10 +14,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from rnnpose_ros.checkpoints.checkpoint import CheckpointInfo, describe, save_checkpoint
+from rnnpose_ros.checkpoints.checkpoint import CheckpointInfo, describe, load_network, save_checkpoint
 from rnnpose_ros.config import flatten
 from rnnpose_ros.data.synthetic.scene import SceneGenerator
+from rnnpose_ros.errors import ConfigError
 from rnnpose_ros.networks.rnnpose_network import RnnposeNetwork
+from rnnpose_ros.paths import resolve_path
 from rnnpose_ros.refinement.cycle import CycleInputs, CycleOutput, refine_cycle
 from rnnpose_ros.refinement.features import FeatureCache
 from rnnpose_ros.refinement.solver import SolverConfig
@@ -65,13 +67,27 @@ class Trainer:
         self.processes = dist.get_world_size() if dist.is_initialized() else 1
         self.device = renderer.device
         torch.manual_seed(config.seed)
-        self.network = RnnposeNetwork(config.network).to(self.device)
+        self.network = self._start_network().to(self.device)
         self.network.mixed_precision = config.mixed_precision
         self.optimizer = make_optimizer(self.network, config)
         self.average = ExponentialAverage(self.network, decay=config.average_decay)
         self.features = FeatureCache(renderer, capacity=512)
         self.progress = Progress()
         self._random = torch.Generator()
+
+    def _start_network(self) -> RnnposeNetwork:
+        """With random weights, or those that the configuration names.
+
+        Raises:
+            CheckpointError: The file cannot be used.
+            ConfigError: Its network is another one.
+        """
+        if not self.config.initial:
+            return RnnposeNetwork(self.config.network)
+        network, _ = load_network(resolve_path(self.config.initial))
+        if not isinstance(network, RnnposeNetwork) or network.config != self.config.network:
+            raise ConfigError(f"initial: {self.config.initial} holds another network than network.* describes")
+        return network.train().requires_grad_()
 
     def run(self) -> None:
         """Trains until the time budget is spent; resumes from ``last.pt`` where there is one."""
