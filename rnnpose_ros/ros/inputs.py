@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from std_msgs.msg import Header
-from vision_msgs.msg import Detection3D, Detection3DArray
 
 from rnnpose_ros.ros.camera_info import CameraReader
 from rnnpose_ros.ros.images import rgb_from_message
+from rnnpose_ros.ros.message_types import DetectionFields, DetectionsFields, HeaderFields
 from rnnpose_ros.ros.messages import check_header, hypothesis_from_detection, stamp_ns
 from rnnpose_ros.ros.pairing import Pair
 from rnnpose_ros.ros.reasons import Reason, RefusedInputError
@@ -56,10 +55,10 @@ class InitialPoseInbox:
         self._labels = labels
         self._reporter = reporter
         self._lock = threading.Lock()
-        self._newest: Detection3DArray | None = None
+        self._newest: DetectionsFields | None = None
         self._received = 0
 
-    def put(self, message: Detection3DArray) -> None:
+    def put(self, message: DetectionsFields) -> None:
         """Replace what was not used yet; an empty array says nothing and replaces nothing."""
         with self._lock:
             self._received += 1
@@ -91,7 +90,9 @@ class InitialPoseInbox:
         with self._lock:
             self._newest = None
 
-    def _read(self, detection: Detection3D, outer: Header, frame: ImageFrame, max_age_s: float) -> PoseHypothesis:
+    def _read(
+        self, detection: DetectionFields, outer: HeaderFields, frame: ImageFrame, max_age_s: float
+    ) -> PoseHypothesis:
         header: Any = detection.header if detection.header.frame_id else outer
         if header.frame_id != frame.frame_id:
             raise RefusedInputError(

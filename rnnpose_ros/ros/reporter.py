@@ -31,6 +31,10 @@ class Reporter:
         with self._lock:
             self._counts[reason] += number
 
+    def say(self, message: str) -> None:
+        """A line in the log that counts nothing."""
+        self._logger.warning(message)
+
     def refuse(self, reason: Reason, message: str) -> None:
         """Count, and say why unless that was said a moment ago."""
         line = self._line(reason, message)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 
 from geometry_msgs.msg import TransformStamped
@@ -34,12 +33,6 @@ class TransformOutput:
         if fresh:
             self._send(fresh)
         return len(transforms) - len(fresh)
-
-
-def frame_name(template: str, *, prefix: str, label: str, number: int) -> str:
-    """The child frame of an object: no leading slash, no blanks or other signs that tools stumble on."""
-    name = f"{prefix}{template.format(class_id=label, instance=number)}".lstrip("/")
-    return re.sub(r"[^\w/.-]", "_", name)
 
 
 def _sender(node: Node) -> Callable[[list[TransformStamped]], None]:

@@ -1,0 +1,153 @@
+"""What the refiner does with messages, whoever brings them: a live graph or a recording.
+
+No ROS is needed here. Whoever uses it hands over images, camera infos and initial poses as they come, calls
+:meth:`RefinementPipeline.process` for the pairs it has time for, and sends what comes back.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rnnpose_ros.ros.camera_info import CameraReader
+from rnnpose_ros.ros.inputs import InitialPoseInbox, read_frame
+from rnnpose_ros.ros.loading import PoseEngine, reconfigure
+from rnnpose_ros.ros.messages import stamp_ns
+from rnnpose_ros.ros.pairing import Order, Pair, StampOrder, StampPairing
+from rnnpose_ros.ros.parameters import NodeConfig
+from rnnpose_ros.ros.reasons import Reason, reason_lost
+from rnnpose_ros.ros.reporter import Reporter
+from rnnpose_ros.tracking.tracker import TRACK_SOURCE, FrameOutcome, Tracker
+from rnnpose_ros.types import ImageFrame, ObjectModel, PoseHypothesis, RefinementResult
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameAnswer:
+    """What the refiner says about one picture."""
+
+    frame: ImageFrame
+    header: Any
+    """The image message's own."""
+    starts: tuple[PoseHypothesis, ...]
+    """What was refined, from outside and from the tracks."""
+    outcome: FrameOutcome
+    """Only what is tracked may be published."""
+    engine_ms: float
+    """From messages to outcome."""
+
+
+class RefinementPipeline:
+    """Pairs messages, refines the poses of a picture, and knows which object is where.
+
+    Handing over is safe between threads; :meth:`process` and :meth:`reconfigure` belong to one thread.
+
+    Args:
+        config: Of the node.
+        engine: Refines.
+        objects: By label.
+        image_topic: Resolved name; tells rectified pictures where the configuration says auto.
+        reporter: Where refusals are said and counted.
+    """
+
+    def __init__(
+        self,
+        config: NodeConfig,
+        engine: PoseEngine,
+        objects: Mapping[str, ObjectModel],
+        *,
+        image_topic: str,
+        reporter: Reporter,
+    ) -> None:
+        self.config = config
+        self.engine = engine
+        self.reporter = reporter
+        self.poses = InitialPoseInbox(objects, reporter)
+        self.pairing = StampPairing(
+            depth=config.sync.queue,
+            slop_s=config.sync.slop,
+            use_latest_info=config.sync.camera_info_mode == "latest",
+        )
+        self._objects = objects
+        self._cameras = CameraReader(rectified=config.input_is_rectified, image_topic=image_topic)
+        self._order = StampOrder()
+        self._tracker = Tracker(config.tracking, config.initial_pose, objects=objects)
+
+    def add_image(self, image: Any) -> Pair | None:
+        """The pair that this image completes, or None while its info is missing."""
+        return self.pairing.add_image(image, stamp_ns=stamp_ns(image.header.stamp))
+
+    def add_info(self, info: Any) -> Pair | None:
+        """The pair that this info completes, or None while its image is missing."""
+        return self.pairing.add_info(info, stamp_ns=stamp_ns(info.header.stamp))
+
+    def reconfigure(self, config: NodeConfig) -> None:
+        """Take up changed dynamic parameters, from the next picture on."""
+        self.config = config
+        self.engine = reconfigure(self.engine, config)
+        self._tracker.tracking, self._tracker.initial_pose = config.tracking, config.initial_pose
+
+    def process(self, pair: Pair, *, trace: bool = False) -> FrameAnswer | None:
+        """One picture; None where it is not newer than the last one.
+
+        Args:
+            pair: An image and its info.
+            trace: Keep in the results what debug pictures are drawn from.
+
+        Raises:
+            RefusedInputError: Header, encoding, or camera info cannot be used.
+        """
+        started = time.perf_counter()
+        frame = read_frame(pair, self._cameras)
+        if not self._is_next(frame):
+            return None
+        poses = self.poses.take(frame, max_age_s=self.config.initial_pose.max_age)
+        starts = self._tracker.begin_frame(frame.stamp_ns, poses)
+        if not starts:
+            self.reporter.count(Reason.NO_INITIAL_POSE)
+        outcome = self._tracker.end_frame(self._refine(frame, starts, trace=trace))
+        for item in outcome.lost:
+            status = item.result.status
+            self.reporter.refuse(
+                reason_lost(status), f"{item.label} is not published: {status.value}, score {item.result.score:.2f}"
+            )
+        engine_ms = 1e3 * (time.perf_counter() - started)
+        return FrameAnswer(frame, pair.image.header, tuple(starts), outcome, engine_ms)
+
+    def explain_silence(self) -> None:
+        """Say why no picture can be processed, when messages do come."""
+        counts = self.pairing.counts
+        if counts.images and not counts.infos:
+            self.reporter.refuse(Reason.NO_INFO, "images arrive but no camera_info; is its topic remapped?")
+        elif counts.unpaired_images:
+            offset = "none near" if counts.nearest_offset_s is None else f"nearest {counts.nearest_offset_s:.4f} s off"
+            self.reporter.refuse(
+                Reason.UNSYNCED,
+                f"images arrive without a camera_info of their stamp ({offset}); "
+                "set sync.slop, or sync.camera_info_mode: latest",
+            )
+
+    def _refine(self, frame: ImageFrame, starts: Sequence[PoseHypothesis], *, trace: bool) -> list[RefinementResult]:
+        """New objects by the full programme, tracked ones by the short one; in the order of the starts."""
+        tracking = self.config.tracking
+        known = [i for i, start in enumerate(starts) if start.source == TRACK_SOURCE]
+        fresh = [i for i, start in enumerate(starts) if start.source != TRACK_SOURCE]
+        by_index: dict[int, RefinementResult] = {}
+        for indices, cycles, iterations in ((known, tracking.cycles, tracking.iterations), (fresh, None, None)):
+            if indices:
+                part = [starts[i] for i in indices]
+                results = self.engine.refine(
+                    frame, part, self._objects, cycles=cycles, iterations=iterations, trace=trace
+                )
+                by_index.update(zip(indices, results, strict=True))
+        return [by_index[i] for i in range(len(starts))]
+
+    def _is_next(self, frame: ImageFrame) -> bool:
+        order = self._order.judge(frame.stamp_ns)
+        if order is Order.RESTARTED:
+            self.reporter.say("time went back: every object is forgotten")
+            self._tracker.reset()
+        if order is Order.OLD:
+            self.reporter.refuse(Reason.OLD, "an image is not newer than the last one and is left out")
+        return order is not Order.OLD
