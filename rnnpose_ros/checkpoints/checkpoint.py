@@ -150,10 +150,15 @@ def _make_network(info: CheckpointInfo) -> Network:
     """The family that the checkpoint names, with random weights."""
     if info.network.get("family") != "paper":
         return RnnposeNetwork(build(NetworkConfig, info.network))
-    if info.convention != CropConvention.OFFICIAL.value:
-        raise CheckpointError(f"networks of the paper family refine by the official crops, not {info.convention!r}")
+    try:
+        convention = CropConvention(info.convention)
+    except ValueError:
+        known = ", ".join(c.value for c in CropConvention)
+        raise CheckpointError(f"unknown crop convention {info.convention!r}; known: {known}") from None
     network = PaperNetwork(build(PaperConfig, info.network))
-    network.trained_for = TrainedFor(fingerprints=info.meshes, neighbour_limits=info.neighbour_limits)
+    network.trained_for = TrainedFor(
+        fingerprints=info.meshes, neighbour_limits=info.neighbour_limits, convention=convention
+    )
     return network
 
 

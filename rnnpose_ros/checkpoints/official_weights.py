@@ -6,6 +6,7 @@ and shapes agree. Nothing but tensors is ever unpickled.
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from rnnpose_ros.checkpoints.official_names import UNUSED_SUFFIXES, Table, published_table, raft_table
 from rnnpose_ros.errors import CheckpointError
+from rnnpose_ros.geometry.crop import CropConvention
 from rnnpose_ros.networks.paper_network import PaperNetwork
 
 _PARALLEL_PREFIX = "module."
@@ -51,7 +53,7 @@ def read_published(path: Path) -> dict[str, Tensor]:
 
 
 def load_published(network: PaperNetwork, tensors: Mapping[str, Tensor], *, source: str) -> Conversion:
-    """Fills the whole network with a published RNNPose checkpoint.
+    """Fills the whole network with a published RNNPose checkpoint, and sets the conventions these weights expect.
 
     Args:
         network: With the separable recurrent unit.
@@ -66,7 +68,10 @@ def load_published(network: PaperNetwork, tensors: Mapping[str, Tensor], *, sour
     if absent:
         raise CheckpointError(f"the published weights do not fit this network's configuration: {absent[:3]}")
     unused = tuple(sorted(name for name in tensors if name.endswith(UNUSED_SUFFIXES)))
-    return _fill(network, table, tensors, unused, source)
+    conversion = _fill(network, table, tensors, unused, source)
+    network.config = dataclasses.replace(network.config, input_scaling="published")
+    network.trained_for = dataclasses.replace(network.trained_for, convention=CropConvention.OFFICIAL)
+    return conversion
 
 
 def is_raft(tensors: Mapping[str, Tensor]) -> bool:

@@ -45,7 +45,6 @@ def run(args: argparse.Namespace) -> int:
 
     from rnnpose_ros.checkpoints.checkpoint import CheckpointInfo, describe, save_checkpoint
     from rnnpose_ros.checkpoints.official_weights import read_published
-    from rnnpose_ros.geometry.crop import CropConvention
     from rnnpose_ros.networks.paper_network import PaperNetwork
     from rnnpose_ros.objects.library import load_object
     from rnnpose_ros.objects.point_pyramid import fingerprint, neighbour_limits
@@ -57,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     conversion = _load(network, tensors, args.published, models)
     info = CheckpointInfo(
         network=describe(network),
-        convention=CropConvention.OFFICIAL.value,
+        convention=network.trained_for.convention.value,
         labels=tuple(args.label),
         provenance={
             "converted_from": args.published.name,

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rnnpose_ros.config import param
+from rnnpose_ros.geometry.crop import CropConvention
 from rnnpose_ros.networks.correlation import CorrelationPyramid, correlate
 from rnnpose_ros.networks.descriptor2d import Descriptor2D
 from rnnpose_ros.networks.image_encoder import STRIDE, RaftEncoder
@@ -26,6 +27,7 @@ from rnnpose_ros.types import PointPyramid
 CONTEXT_CHANNELS = 256
 CONTEXT_SCALE = 0.1
 _HIDDEN = 128
+INPUT_SCALINGS = ("unit", "published")
 _LEVELS = 4
 _RADIUS = 4
 
@@ -39,16 +41,23 @@ class PaperConfig:
         "separable", doc="Recurrent unit: as in the public code, or as in the supplementary", choices=GRU_KINDS
     )
     descriptor_channels: int = param(32, doc="Length of the descriptors", bounds=(8, 256))
+    input_scaling: str = param(
+        "unit",
+        doc="Range of the image encoder's input: -1..1, or what the published code makes of it by scaling twice",
+        choices=INPUT_SCALINGS,
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class TrainedFor:
-    """The objects of a set of weights; both empty where they may be used with any mesh."""
+    """The circumstances that a set of weights has learned; no objects where they may be used with any mesh."""
 
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     """Of the mesh of each label."""
     neighbour_limits: tuple[int, ...] = ()
     """Of the point pyramids."""
+    convention: CropConvention = CropConvention.EXACT
+    """How crops, renders and solver steps are made."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,7 +126,8 @@ class PaperNetwork(nn.Module):
         """
         # The published code scales from 0..255 once more what already is 0..1; its weights expect that.
         # Pinned by test_encoder_maps_equal_the_published_ones.
-        both = 2 * (torch.cat([render, photo]) / 255.0) - 1.0
+        largest = 255.0 if self.config.input_scaling == "published" else 1.0
+        both = 2 * (torch.cat([render, photo]) / largest) - 1.0
         maps = self.features(both)
         pyramid = correlate(*maps.chunk(2), levels=_LEVELS, radius=_RADIUS, published=True)
         state, constant = context.split([_HIDDEN, CONTEXT_CHANNELS - _HIDDEN], 1)

@@ -9,11 +9,13 @@ from torch import Tensor
 from torch.profiler import record_function
 
 from rnnpose_ros.geometry.camera import project
+from rnnpose_ros.geometry.crop import CropConvention
 from rnnpose_ros.geometry.se3 import inverse, transform
 from rnnpose_ros.networks.paper_network import PaperNetwork
 from rnnpose_ros.networks.rnnpose_network import CorrespondenceNetwork
 from rnnpose_ros.refinement.dense_field import DenseField, PaperCycleInputs
 from rnnpose_ros.refinement.field import CellField, CorrespondenceEstimator, CycleInputs, Matches
+from rnnpose_ros.refinement.official_field import OfficialField
 from rnnpose_ros.refinement.solver import SolverConfig, SolverStep
 
 __all__ = ["CycleInputs", "CycleOutput", "IterationOutput", "open_field", "refine_cycle"]
@@ -98,7 +100,8 @@ def open_field(
     """The estimation that goes with a network: encodes both pictures."""
     if isinstance(network, PaperNetwork):
         assert isinstance(inputs, PaperCycleInputs)
-        return DenseField(network, inputs)
+        official = network.trained_for.convention is CropConvention.OFFICIAL
+        return OfficialField(network, inputs) if official else DenseField(network, inputs)
     return CellField(network, inputs, weighting=weighting)
 
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch.nn.functional as F
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from torch.profiler import record_function
 
 from rnnpose_ros.geometry.camera import backproject, pixel_grid
 from rnnpose_ros.networks.confidence import similarity
 from rnnpose_ros.networks.paper_network import PaperNetwork
-from rnnpose_ros.refinement.field import CycleInputs, Matches, Solve
-from rnnpose_ros.refinement.published_solver import published_step
+from rnnpose_ros.refinement.field import CycleInputs, Matches, Solve, inside_crop
+from rnnpose_ros.refinement.solver import robust_step
 
-_DEPTH_OFFSET_M = 1e-5
-_NEAREST_M = 0.1
+_SMALLEST_SIGMA = 0.01
+"""Training may pull sigma through 0, where weights explode."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,11 +36,40 @@ class PaperCycleInputs(CycleInputs):
     descriptors_photo: Float[Tensor, "B D S S"]
 
 
-class DenseField:
-    """See :class:`~rnnpose_ros.refinement.field.CorrespondenceEstimator`."""
+@dataclass(frozen=True, slots=True, eq=False)
+class RenderedFeatures:
+    """One object's features in one view."""
 
-    solve: Solve = staticmethod(published_step)
+    pixel: Int[Tensor, "N"]
+    descriptors: Float[Tensor, "N D"]
+    context: Float[Tensor, "256 h w"]
+
+
+def with_features(
+    plain: CycleInputs, parts: Sequence[RenderedFeatures], *, descriptors_photo: Float[Tensor, "B D S S"]
+) -> PaperCycleInputs:
+    """One batch of views with their features; lists of points are filled up to the longest."""
+    counts = torch.tensor([len(p.pixel) for p in parts], device=plain.photo.device)
+    pixel = pad_sequence([p.pixel for p in parts], batch_first=True)
+    return PaperCycleInputs(
+        **{f.name: getattr(plain, f.name) for f in dataclasses.fields(CycleInputs)},
+        pixel=pixel,
+        shown=torch.arange(pixel.shape[1], device=pixel.device) < counts[:, None],
+        descriptors_render=pad_sequence([p.descriptors for p in parts], batch_first=True).transpose(1, 2),
+        context=torch.stack([p.context for p in parts]),
+        descriptors_photo=descriptors_photo,
+    )
+
+
+class DenseField:
+    """See :class:`~rnnpose_ros.refinement.field.CorrespondenceEstimator`; what :class:`PaperViews` saw."""
+
+    solve: Solve = staticmethod(robust_step)
     stride = 1
+    depth_offset_m = 0.0
+    """Added to every depth."""
+    nearest_m = 0.0
+    """Points nearer than this do not count."""
 
     def __init__(self, network: PaperNetwork, inputs: PaperCycleInputs) -> None:
         self._network = network
@@ -48,33 +80,29 @@ class DenseField:
         self.depth = inputs.render.depth
         self._uv = self.cell_uv.flatten(0, 1)[inputs.pixel]
         self._cells = pixel_grid(height // network.stride, width // network.stride, device=device, dtype=dtype)
-        depth = self.depth.flatten(1).gather(1, inputs.pixel) + _DEPTH_OFFSET_M
+        depth = self.depth.flatten(1).gather(1, inputs.pixel) + self.depth_offset_m
         self.points_render = backproject(depth, self._uv, inputs.camera.K.to(inputs.photo))
-        self._counts = inputs.shown & (depth > _NEAREST_M)
+        self._counts = inputs.shown & (depth > self.nearest_m)
         with record_function("rnnpose/encode"):
             self._pair, self.hidden = network.encode(inputs.render.color, inputs.photo, inputs.context)
         self.correlation = self._pair.correlation.levels[0]
         self.descriptors = (inputs.descriptors_render, inputs.descriptors_photo)
 
     def match(self, induced_uv: Float[Tensor, "B N 2"]) -> Matches:
-        """One iteration.
-
-        The published weights are 0 only off the object: a target outside the crop meets a descriptor of
-        zeros and counts exp(-1 / sigma).
-        """
-        flow = self.as_map((induced_uv - self._uv) / self._network.stride).permute(0, 3, 1, 2)
-        flow = F.interpolate(flow, size=self._cells.shape[:2], mode="bilinear", align_corners=True)
-        update = self._network.update(self._pair, self.hidden, self._cells, flow.permute(0, 2, 3, 1))
+        """One iteration; see :class:`~rnnpose_ros.refinement.field.CorrespondenceEstimator`."""
+        flow = self._at_cells(self.as_map((induced_uv - self._uv) / self._network.stride))
+        update = self._network.update(self._pair, self.hidden, self._cells, flow)
         self.hidden = update.hidden
         index = self._inputs.pixel[:, None].expand(-1, 2, -1)
         target_uv = self._uv + update.flow.flatten(2).gather(2, index).transpose(1, 2)
         alike = similarity(
             self._inputs.descriptors_render[:, :, None],
             self._inputs.descriptors_photo,
-            _descriptor_uv(target_uv, self._inputs.photo.shape[-1])[:, None],
-            self._network.sigma,
+            self._descriptor_uv(target_uv)[:, None],
+            self._sigma(),
         )[:, 0]
-        return Matches(target_uv=target_uv, weights=alike * self._counts, similarity=alike * self._inputs.shown)
+        weights = alike * self._counts * self._trusted(target_uv)
+        return Matches(target_uv=target_uv, weights=weights, similarity=alike * self._inputs.shown)
 
     def as_map(self, values: Float[Tensor, "B N *C"]) -> Float[Tensor, "B h w *C"]:
         """Values of the points at their pixels; 0 elsewhere."""
@@ -86,11 +114,17 @@ class DenseField:
         flat = flat.scatter_add(1, pixel.expand_as(values), values * shown)
         return flat.unflatten(1, (height, width))
 
+    def _at_cells(self, field: Float[Tensor, "B H W 2"]) -> Float[Tensor, "B h w 2"]:
+        """A field over the pixels at the centres of the encoders' cells."""
+        return field[:, :: self._network.stride, :: self._network.stride]
 
-def _descriptor_uv(target_uv: Tensor, size: int) -> Tensor:
-    """Where the published code reads the photograph's descriptors.
+    def _descriptor_uv(self, target_uv: Float[Tensor, "B N 2"]) -> Float[Tensor, "B N 2"]:
+        """Where the photograph's descriptors are read."""
+        return target_uv
 
-    It scales targets as if the outermost pixel centres were at -1 and 1, and samples as if the outermost
-    borders were. Pinned by ``test_similarity_weights_equal_the_published_ones``.
-    """
-    return target_uv * (size / (size - 1)) - 0.5
+    def _sigma(self) -> Float[Tensor, ""]:
+        return self._network.sigma.clamp_min(_SMALLEST_SIGMA)
+
+    def _trusted(self, target_uv: Float[Tensor, "B N 2"]) -> Float[Tensor, "B N"] | float:
+        """Factor on the weights by where the targets lie: outside of the crop nothing was compared."""
+        return inside_crop(target_uv.detach(), self._inputs.camera)

@@ -126,7 +126,7 @@ class CellField:
         self._hidden = update.hidden
         target_uv = self.cell_uv + (flow + update.delta) * self.stride
         weights = _weights(update.confidence_logit, update.similarity, self._weighting)
-        weights = weights * self._mask * _inside(target_uv.detach(), self._camera)
+        weights = weights * self._mask * inside_crop(target_uv.detach(), self._camera)
         return Matches(
             target_uv=target_uv.flatten(1, 2),
             weights=weights.flatten(1),
@@ -147,7 +147,7 @@ def _weights(confidence_logit: Tensor, similarity: Tensor, weighting: str) -> Te
     return torch.sigmoid(confidence_logit) * similarity
 
 
-def _inside(target_uv: Tensor, camera: CameraIntrinsics) -> Tensor:
+def inside_crop(target_uv: Float[Tensor, "*N 2"], camera: CameraIntrinsics) -> Float[Tensor, "*N"]:
     """1 where a target lies in the crop: outside it nothing was compared."""
     u, v = target_uv.unbind(-1)
     return ((u > -0.5) & (v > -0.5) & (u < camera.width - 0.5) & (v < camera.height - 0.5)).to(target_uv.dtype)

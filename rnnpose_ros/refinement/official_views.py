@@ -9,17 +9,17 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 from torch.profiler import record_function
 
 from rnnpose_ros.geometry import official_crop as crop
 from rnnpose_ros.networks.paper_network import CONTEXT_SCALE, PaperNetwork
-from rnnpose_ros.refinement.dense_field import PaperCycleInputs
+from rnnpose_ros.refinement.dense_field import PaperCycleInputs, RenderedFeatures, with_features
 from rnnpose_ros.refinement.features import EncodedSurface, ObjectFeatures
+from rnnpose_ros.refinement.field import CycleInputs
 from rnnpose_ros.rendering.renderer import Renderer
 from rnnpose_ros.rendering.shading import published_light
 from rnnpose_ros.rendering.surface import VisiblePoints, albedo, nearest_vertex_depth, visible_points
-from rnnpose_ros.types import CameraIntrinsics, RenderBuffers
+from rnnpose_ros.types import CameraIntrinsics
 
 _SPARE_PX = 12
 """Descriptors are computed this far around the first zoom, so that the later ones mostly find theirs."""
@@ -69,9 +69,7 @@ class _Rendered:
 
     depth: Float[Tensor, "S S"]
     color: Float[Tensor, "3 S S"]
-    points: VisiblePoints
-    descriptors: Float[Tensor, "N D"]
-    context: Float[Tensor, "256 h w"]
+    features: RenderedFeatures
 
 
 class OfficialViews:
@@ -126,7 +124,17 @@ class OfficialViews:
         with record_function("rnnpose/crop"):
             photo = torch.stack([crop.cut_zoom(f.photo, z) for f, z in zip(firsts, zooms, strict=True)])
             descriptors = torch.stack([f.descriptors(z) for f, z in zip(firsts, zooms, strict=True)])
-        inputs = _assemble(parts, buffers, photo, descriptors, camera, T_camera_object, features)
+        plain = CycleInputs(
+            photo=photo,
+            render=dataclasses.replace(
+                buffers, depth=torch.stack([p.depth for p in parts]), color=torch.stack([p.color for p in parts])
+            ),
+            camera=camera,
+            T_render=T_camera_object,
+            centre_object=torch.stack([f.model.centre for f in features]).to(photo),
+            diameter=torch.tensor([f.model.diameter for f in features], device=photo.device, dtype=photo.dtype),
+        )
+        inputs = with_features(plain, [p.features for p in parts], descriptors_photo=descriptors)
         return inputs, torch.stack([_affine(f.window, z) for f, z in zip(firsts, zooms, strict=True)])
 
     def _first(self, row: int, T: Float[Tensor, "4 4"]) -> FirstCrop:
@@ -156,9 +164,11 @@ class OfficialViews:
         return _Rendered(
             depth=depth.view(height, width),
             color=color.T.reshape(3, height, width),
-            points=points,
-            descriptors=points.interpolate(features.descriptors),
-            context=CONTEXT_SCALE * _at_cells(at_taps, features.context, taps, mix),
+            features=RenderedFeatures(
+                pixel=points.pixel,
+                descriptors=points.interpolate(features.descriptors),
+                context=CONTEXT_SCALE * _at_cells(at_taps, features.context, taps, mix),
+            ),
         )
 
 
@@ -191,35 +201,6 @@ def _at_cells(points: VisiblePoints, values: Tensor, taps: Tensor, mix: Tensor) 
     dense = values.new_zeros(len(taps), values.shape[1])
     dense[covered] = points.interpolate(values)
     return torch.einsum("iajbc,ia,jb->cij", dense.view(cells, 2, cells, 2, -1), mix, mix)
-
-
-def _assemble(
-    parts: Sequence[_Rendered],
-    buffers: RenderBuffers,
-    photo: Tensor,
-    descriptors_photo: Tensor,
-    camera: CameraIntrinsics,
-    T_render: Tensor,
-    features: Sequence[ObjectFeatures],
-) -> PaperCycleInputs:
-    """One batch of the views; lists of points are filled up to the longest."""
-    counts = torch.tensor([len(p.points.pixel) for p in parts], device=photo.device)
-    pixel = pad_sequence([p.points.pixel for p in parts], batch_first=True)
-    return PaperCycleInputs(
-        photo=photo,
-        render=dataclasses.replace(
-            buffers, depth=torch.stack([p.depth for p in parts]), color=torch.stack([p.color for p in parts])
-        ),
-        camera=camera,
-        T_render=T_render,
-        centre_object=torch.stack([f.model.centre for f in features]).to(photo),
-        diameter=torch.tensor([f.model.diameter for f in features], device=photo.device, dtype=photo.dtype),
-        pixel=pixel,
-        shown=torch.arange(pixel.shape[1], device=photo.device) < counts[:, None],
-        descriptors_render=pad_sequence([p.descriptors for p in parts], batch_first=True).transpose(1, 2),
-        context=torch.stack([p.context for p in parts]),
-        descriptors_photo=descriptors_photo,
-    )
 
 
 def _affine(first: crop.FirstWindow, zoom: crop.ZoomWindow) -> Float[Tensor, "2 3"]:

@@ -21,7 +21,7 @@ from rnnpose_ros.refinement.cycle import CycleInputs, CycleOutput, refine_cycle
 from rnnpose_ros.refinement.features import FeatureCache, ObjectFeatures
 from rnnpose_ros.refinement.solver import SolverConfig
 from rnnpose_ros.refinement.status import Calibration, CycleState, describe_iterations, judge
-from rnnpose_ros.refinement.views import open_views
+from rnnpose_ros.refinement.views import check_crop_size, open_views
 from rnnpose_ros.rendering.renderer import Renderer
 from rnnpose_ros.types import (
     CameraIntrinsics,
@@ -84,6 +84,7 @@ class Refiner:
         *,
         calibration: Calibration = Calibration(),  # noqa: B008 - frozen
     ) -> None:
+        check_crop_size(network, config.crop_size)
         self.network = network
         self.renderer = renderer
         self.config = config

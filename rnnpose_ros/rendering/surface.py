@@ -65,7 +65,7 @@ def make_surface(mesh: Mesh, *, device: torch.device, name: str = "the mesh") ->
     """
     if mesh.texture is None:
         instead = "grey" if mesh.vertex_colors is None else "its vertex colours"
-        logger.warning("%s has no texture, which this network was trained with: %s instead", name, instead)
+        logger.warning("%s has no texture to compare with photographs: %s instead", name, instead)
     vertices, faces = mesh.vertices.to(device, torch.float32), mesh.faces.to(device, torch.int64)
     uvs, texture = (mesh.corner_uvs, mesh.texture) if mesh.corner_uvs is not None else (None, None)
     return Surface(

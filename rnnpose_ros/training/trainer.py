@@ -21,9 +21,9 @@ from rnnpose_ros.errors import ConfigError
 from rnnpose_ros.networks.rnnpose_network import RnnposeNetwork
 from rnnpose_ros.paths import resolve_path
 from rnnpose_ros.refinement.cycle import CycleInputs, CycleOutput, refine_cycle
+from rnnpose_ros.refinement.exact_views import reference_view
 from rnnpose_ros.refinement.features import FeatureCache
 from rnnpose_ros.refinement.solver import SolverConfig
-from rnnpose_ros.refinement.views import reference_view
 from rnnpose_ros.rendering.renderer import Renderer
 from rnnpose_ros.training.experiment import Stage, TrainingConfig
 from rnnpose_ros.training.losses import Losses, refinement_losses

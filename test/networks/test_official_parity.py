@@ -18,8 +18,9 @@ from rnnpose_ros.geometry.rotations import rotation_angle
 from rnnpose_ros.geometry.se3 import inverse, transform
 from rnnpose_ros.networks.paper_network import CONTEXT_CHANNELS, CONTEXT_SCALE
 from rnnpose_ros.objects.point_pyramid import build_pyramid
-from rnnpose_ros.refinement.dense_field import DenseField, PaperCycleInputs
+from rnnpose_ros.refinement.dense_field import PaperCycleInputs
 from rnnpose_ros.refinement.features import FeatureCache, ObjectFeatures
+from rnnpose_ros.refinement.official_field import OfficialField
 from rnnpose_ros.refinement.official_views import OfficialViews
 from rnnpose_ros.refinement.refiner import Refiner
 from rnnpose_ros.refinement.solver import SolverConfig
@@ -139,7 +140,7 @@ def forced(official, cycles) -> list[dict[str, Tensor]]:
     results = []
     with torch.inference_mode():
         for c, inputs in enumerate(cycles):
-            field = DenseField(official.network, inputs)
+            field = OfficialField(official.network, inputs)
             K, T_render = inputs.camera.K.float(), inputs.T_render.float()
             for i in range(4 * c, 4 * c + 4):
                 dT = official.tensor("T_before")[i, 0]
