@@ -61,3 +61,24 @@ def nearest_rotation(M: Float[Tensor, "*B 3 3"]) -> Float[Tensor, "*B 3 3"]:
     sign = torch.linalg.det(U @ Vh).sign()
     flip = torch.diag_embed(torch.stack([torch.ones_like(sign), torch.ones_like(sign), sign], -1))
     return U @ flip @ Vh
+
+
+def slerp(
+    q_a: Float[Tensor, "*B 4"], q_b: Float[Tensor, "*B 4"], fraction: Float[Tensor, "*B"]
+) -> Float[Tensor, "*B 4"]:
+    """Unit quaternions between two, along the shorter arc at constant speed (Shoemake 1985).
+
+    Args:
+        q_a: At fraction 0, unit length, xyzw.
+        q_b: At fraction 1; its negative means the same rotation and gives the same answer.
+        fraction: 0..1.
+    """
+    cosine = (q_a * q_b).sum(-1)
+    q_b = torch.where(cosine[..., None] < 0, -q_b, q_b)
+    # The sine of the half angle from the chord: an arc cosine loses half its digits near 0.
+    half_angle = torch.atan2((q_b - q_a).norm(dim=-1), (q_b + q_a).norm(dim=-1)) * 2.0
+    near = half_angle < 1e-6
+    sine = torch.where(near, torch.ones_like(half_angle), torch.sin(half_angle))
+    weight_a = torch.where(near, 1.0 - fraction, torch.sin((1.0 - fraction) * half_angle) / sine)
+    weight_b = torch.where(near, fraction, torch.sin(fraction * half_angle) / sine)
+    return torch.nn.functional.normalize(weight_a[..., None] * q_a + weight_b[..., None] * q_b, dim=-1)

@@ -1,0 +1,122 @@
+"""The tree of frames as /tf and /tf_static tell it: by tf2_ros where the machine has it, else by our own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from jaxtyping import Float
+from rclpy.callback_groups import CallbackGroup
+from rclpy.clock import JumpThreshold
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.time import Time
+from tf2_msgs.msg import TFMessage
+from torch import Tensor
+
+from rnnpose_ros.ros.frame_lookups import FrameLookups, WaitingLookups
+from rnnpose_ros.ros.messages import matrix_from_transform, stamp_ns
+from rnnpose_ros.tracking.frame_history import FrameSample
+from rnnpose_ros.tracking.transform_tree import (
+    HISTORY_S,
+    LookupProblem,
+    TransformLookupError,
+    TransformTree,
+)
+
+_QOS = QoSProfile(depth=100)
+_STATIC_QOS = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+class TfListener:
+    """Fills a tree of frames from this node's graph, and answers where one is in another.
+
+    Args:
+        node: Where the subscriptions live.
+        timeout_s: Longest wait for a transform on its way; asked at each lookup.
+        callback_group: Of the subscriptions.
+    """
+
+    def __init__(self, node: Node, *, timeout_s: Callable[[], float], callback_group: CallbackGroup) -> None:
+        self._tree: FrameLookups
+        try:
+            import tf2_ros
+        except ImportError:
+            tree = TransformTree()
+            self._tree = tree
+            self.frames = WaitingLookups(tree, timeout_s=timeout_s)
+            for topic, qos, is_static in (("/tf", _QOS, False), ("/tf_static", _STATIC_QOS, True)):
+                node.create_subscription(
+                    TFMessage, topic, self._filler(tree, is_static=is_static), qos, callback_group=callback_group
+                )
+        else:
+            buffer = tf2_ros.Buffer(cache_time=Duration(seconds=HISTORY_S), node=node)
+            self._listener = tf2_ros.TransformListener(buffer, node, spin_thread=False)
+            self._tree = Tf2Frames(buffer)
+            self.frames = WaitingLookups(self._tree, timeout_s=timeout_s)
+        # Only a simulated clock jumps: a bag that starts again.
+        back = JumpThreshold(min_forward=None, min_backward=Duration(seconds=-1.0), on_clock_change=False)
+        self._jump = node.get_clock().create_jump_callback(back, post_callback=lambda _: self._tree.clear())
+
+    def close(self) -> None:
+        """Nobody waits for a transform any more."""
+        self.frames.close()
+
+    def _filler(self, tree: TransformTree, *, is_static: bool) -> Callable[[TFMessage], None]:
+        def fill(message: TFMessage) -> None:
+            for transform in message.transforms:
+                stamp = stamp_ns(transform.header.stamp)
+                tree.add(transform.child_frame_id, frame_sample(transform), stamp_ns=stamp, is_static=is_static)
+            self.frames.notify()
+
+        return fill
+
+
+def frame_sample(message: Any) -> FrameSample:
+    """What a geometry_msgs/TransformStamped says, in plain numbers."""
+    t, q = message.transform.translation, message.transform.rotation
+    return FrameSample(message.header.frame_id, (t.x, t.y, t.z), (q.x, q.y, q.z, q.w))
+
+
+class Tf2Frames:
+    """A ``tf2_ros.Buffer`` as :class:`~rnnpose_ros.ros.frame_lookups.FrameLookups`."""
+
+    def __init__(self, buffer: Any) -> None:
+        self._buffer = buffer
+
+    def lookup(self, target: str, source: str, stamp_ns: int) -> Float[Tensor, "4 4"]:
+        """See :class:`FrameLookups`."""
+        time = Time(nanoseconds=stamp_ns)
+        return self._ask(target, source, stamp_ns, lambda: self._buffer.lookup_transform(target, source, time))
+
+    def lookup_full(
+        self, target: str, target_ns: int, source: str, source_ns: int, *, fixed: str
+    ) -> Float[Tensor, "4 4"]:
+        """See :class:`FrameLookups`."""
+        # In two steps, so that an error names the half that is missing.
+        return self.lookup(target, fixed, target_ns) @ self.lookup(fixed, source, source_ns)
+
+    def latest_common_ns(self, target: str, source: str) -> int | None:
+        """See :class:`FrameLookups`."""
+        newest = self._ask(target, source, 0, lambda: self._buffer.get_latest_common_time(target, source))
+        return newest.nanoseconds or None
+
+    def clear(self) -> None:
+        """See :class:`FrameLookups`."""
+        self._buffer.clear()
+
+    def _ask(self, target: str, source: str, stamp_ns: int, ask: Callable[[], Any]) -> Any:
+        import tf2_ros
+
+        try:
+            answer = ask()
+        except tf2_ros.LookupException as error:
+            raise TransformLookupError(LookupProblem.UNKNOWN_FRAME, str(error)) from error
+        except tf2_ros.ConnectivityException as error:
+            raise TransformLookupError(LookupProblem.NOT_CONNECTED, str(error)) from error
+        except tf2_ros.ExtrapolationException as error:
+            newest = self._buffer.get_latest_common_time(target, source).nanoseconds
+            problem = LookupProblem.FUTURE if stamp_ns > newest else LookupProblem.PAST
+            raise TransformLookupError(problem, str(error)) from error
+        return matrix_from_transform(answer) if hasattr(answer, "transform") else answer
