@@ -1,4 +1,4 @@
-"""``rnnpose train``: trains a generic refiner on procedural scenes."""
+"""``rnnpose train``: trains a refiner on rendered scenes, of random objects or of given ones."""
 
 from __future__ import annotations
 
@@ -7,15 +7,29 @@ import logging
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rnnpose_ros.types import ObjectModel
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the verb."""
-    parser = subparsers.add_parser("train", help="train weights on procedurally made scenes")
+    parser = subparsers.add_parser("train", help="train weights on rendered scenes")
+    parser.add_argument("--recipe", default="generic", help="generic (from the start), finetune (from given weights)")
+    parser.add_argument(
+        "--mesh",
+        action="append",
+        default=[],
+        metavar="FILE_OR_FOLDER",
+        help="train on this object (mesh or object.yaml), or on all below this folder; again for more; "
+        "without: on random shapes",
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/small"), help="the run's folder; a run resumes there")
     parser.add_argument("--processes", type=int, default=1, help="processes that share the work (one core each)")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting, e.g. minutes=30")
     parser.set_defaults(run=run)
 
@@ -28,31 +42,55 @@ def run(args: argparse.Namespace) -> int:
     import torch.distributed as dist
 
     from rnnpose_ros.cli.settings import parse_settings
-    from rnnpose_ros.config import build
     from rnnpose_ros.rendering.warp_renderer import WarpRenderer
-    from rnnpose_ros.training.experiment import TrainingConfig
+    from rnnpose_ros.training.recipes import make_recipe
     from rnnpose_ros.training.trainer import Trainer
 
     rank = int(os.environ.get("RANK", "0"))
     logging.basicConfig(level=logging.INFO if rank == 0 else logging.WARNING, format="%(asctime)s %(message)s")
-    config = build(TrainingConfig, parse_settings(args.set))
     distributed = "RANK" in os.environ
-    if distributed:
-        dist.init_process_group("gloo" if args.device == "cpu" else "nccl")
+    device = args.device
+    if device == "cuda" and distributed:
+        device = f"cuda:{os.environ['LOCAL_RANK']}"
+        torch.cuda.set_device(device)
     if args.device == "cpu":
         torch.set_num_threads(1 if distributed else max(1, (os.cpu_count() or 1)))
+    renderer = WarpRenderer(device)
+    recipe = make_recipe(args.recipe, parse_settings(args.set), renderer)
+    objects = given_objects(args.mesh)
+    if distributed:
+        # Gradients go by nccl where they lie on GPUs, everything small by gloo.
+        dist.init_process_group("gloo" if args.device == "cpu" else "cpu:gloo,cuda:nccl")
     try:
-        Trainer(config, WarpRenderer(args.device), args.out).run()
+        Trainer(recipe, renderer, args.out, objects=objects).run()
     finally:
         if distributed:
             dist.destroy_process_group()
     return 0
 
 
+def given_objects(addresses: Sequence[str]) -> list[ObjectModel]:
+    """The objects of mesh files, object descriptions, and folders of these."""
+    from rnnpose_ros.objects.library import ObjectLibrary, load_object
+    from rnnpose_ros.paths import resolve_path
+
+    models = []
+    for address in addresses:
+        path = resolve_path(address)
+        if path.is_dir() and not (path / "object.yaml").is_file():
+            models += list(ObjectLibrary.from_directory(path).values())
+        else:
+            models.append(load_object(path))
+    return models
+
+
 def _launch(args: argparse.Namespace) -> int:
     """The same command under torchrun."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={args.processes}"]
-    command += ["-m", "rnnpose_ros.cli.main", "train", "--out", str(args.out), "--device", args.device]
+    command += ["-m", "rnnpose_ros.cli.main", "train", "--recipe", args.recipe]
+    command += ["--out", str(args.out), "--device", args.device]
+    for mesh in args.mesh:
+        command += ["--mesh", mesh]
     for setting in args.set:
         command += ["--set", setting]
     return subprocess.call(command, env={**os.environ, "OMP_NUM_THREADS": "1"})

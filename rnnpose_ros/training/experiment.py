@@ -1,4 +1,4 @@
-"""What a training run is made of."""
+"""What a training run is made of, whatever is trained."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from rnnpose_ros import __version__
 from rnnpose_ros.config import flatten, param
 from rnnpose_ros.data.synthetic.randomization import SceneConfig
 from rnnpose_ros.errors import ConfigError
-from rnnpose_ros.networks.rnnpose_network import NetworkConfig
-from rnnpose_ros.training.losses import LossConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,37 +20,29 @@ class Stage:
     """A part of the run at one crop size."""
 
     until: float
-    """Share of the time budget at which it ends."""
+    """Share of the budget at which it ends."""
     size: int
     """Side of the crop, pixels."""
     margin: float
     batch: int
-    """Samples per process and step."""
+    """Samples per stream and step."""
     iterations: int = 4
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingConfig:
-    """Settings of a run; the defaults suit two CPU cores."""
+    """Settings of the loop; a recipe's settings extend them."""
 
-    initial: str = param("", doc="Weights to start from; without: random ones")
     minutes: float = param(120.0, doc="Time budget; the schedule ends with it", unit="min", bounds=(0.01, 1e5))
     stages: str = param(
         "0.6:160:1.35:4:4, 1.0:240:1.25:2:4",
-        doc="Parts of the run: share of the budget : crop px : margin : batch per process : iterations",
+        doc="Parts of the run: share of the budget : crop px : margin : batch per stream : iterations",
     )
-    learning_rate: float = param(5e-4, doc="Peak of the schedule", bounds=(1e-7, 1.0))
-    warmup_share: float = param(0.02, doc="Share of the budget to warm up in", bounds=(1e-4, 0.5))
-    weight_decay: float = param(1e-4, doc="On weight matrices", bounds=(0.0, 1.0))
     clip_norm: float = param(1.0, doc="Gradients are scaled down to this norm", bounds=(1e-3, 1e3))
     average_decay: float = param(0.998, doc="Of the weights' exponential average", bounds=(0.0, 0.99999))
-    pose_ramp_steps: int = param(300, doc="Steps over which the pose loss grows to its weight", bounds=(1, 100000))
-    mixed_precision: bool = param(True, doc="bfloat16 convolutions")
     seed: int = param(1, doc="Of weights and samples", bounds=(0, 2**31))
     log_seconds: float = param(15.0, doc="Between two log lines", unit="s", bounds=(0.0, 3600.0))
     save_seconds: float = param(60.0, doc="Between two checkpoints", unit="s", bounds=(0.0, 3600.0))
-    network: NetworkConfig = NetworkConfig()
-    losses: LossConfig = LossConfig()
     scenes: SceneConfig = SceneConfig()
 
     def stage_at(self, share: float) -> Stage:
@@ -63,7 +53,6 @@ class TrainingConfig:
     def provenance(self) -> dict[str, Any]:
         """What a checkpoint says of its making."""
         return {
-            "trained_on": "procedural renders only (shapes, textures, lights, backgrounds, occluders); no photograph",
             "command": shlex.join(_without_folder(["rnnpose", *sys.argv[1:]])),
             "version": __version__,
             "machine": f"{platform.machine()}, {platform.system()}",

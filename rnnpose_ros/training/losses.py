@@ -12,6 +12,7 @@ from torch import Tensor
 from rnnpose_ros.config import param
 from rnnpose_ros.geometry.se3 import transform
 from rnnpose_ros.refinement.cycle import CycleOutput
+from rnnpose_ros.training.recipe import Losses
 from rnnpose_ros.training.targets import FieldTargets
 
 
@@ -27,14 +28,6 @@ class LossConfig:
     matching: float = param(0.3, doc="Cross-entropy of the raw correlation volume", bounds=(0.0, 100.0))
     descriptor: float = param(0.1, doc="InfoNCE of the descriptors", bounds=(0.0, 100.0))
     temperature: float = param(0.1, doc="Of the descriptors' InfoNCE", bounds=(0.01, 10.0))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Losses:
-    """Total and its parts (for the log), batch means."""
-
-    total: Float[Tensor, ""]
-    parts: dict[str, float]
 
 
 def refinement_losses(

@@ -1,4 +1,4 @@
-"""AdamW, its schedule over the time budget, and the exponential average of the weights."""
+"""AdamW, a schedule over the budget, and the exponential average of the weights."""
 
 from __future__ import annotations
 
@@ -9,30 +9,35 @@ from typing import Generic, TypeVar
 import torch
 from torch import nn
 
-from rnnpose_ros.training.experiment import TrainingConfig
 
-
-def make_optimizer(network: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
-    """AdamW with weight decay on matrices only (not on biases, norms and sigma)."""
+def make_adamw(network: nn.Module, *, learning_rate: float, weight_decay: float) -> torch.optim.Optimizer:
+    """AdamW for what requires gradients, with weight decay on matrices only (not on biases, norms and sigma)."""
     params = [p for p in network.parameters() if p.requires_grad]
     groups = [
-        {"params": [p for p in params if p.dim() > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in params if p.dim() > 1], "weight_decay": weight_decay},
         {"params": [p for p in params if p.dim() <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.99))
+    return torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.99))
 
 
-def learning_rate(config: TrainingConfig, share: float) -> float:
+def half_cosine(share: float, *, peak: float, warmup_share: float) -> float:
     """Linear warm-up over the first share, then half a cosine down to a hundredth.
 
     Args:
-        config: Names the peak and the warm-up.
-        share: Of the time budget that is used, 0..1.
+        share: Of the budget that is used, 0..1.
+        peak: Rate after the warm-up.
+        warmup_share: Share of the budget to warm up in.
     """
-    if share < config.warmup_share:
-        return config.learning_rate * max(share / config.warmup_share, 0.02)
-    position = (share - config.warmup_share) / (1.0 - config.warmup_share)
-    return config.learning_rate * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * min(position, 1.0))))
+    if share < warmup_share:
+        return peak * max(share / warmup_share, 0.02)
+    position = (share - warmup_share) / (1.0 - warmup_share)
+    return peak * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * min(position, 1.0))))
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """The same learning rate for all parameters."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
 
 
 Network = TypeVar("Network", bound=nn.Module)

@@ -6,33 +6,23 @@ import json
 import logging
 import pickle
 import time
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
 
-from rnnpose_ros.checkpoints.checkpoint import CheckpointInfo, describe, load_network, save_checkpoint
-from rnnpose_ros.config import flatten
+from rnnpose_ros.checkpoints.checkpoint import CheckpointInfo, save_checkpoint
 from rnnpose_ros.data.synthetic.scene import SceneGenerator
-from rnnpose_ros.errors import ConfigError
-from rnnpose_ros.networks.rnnpose_network import RnnposeNetwork
-from rnnpose_ros.paths import resolve_path
-from rnnpose_ros.refinement.cycle import CycleInputs, CycleOutput, refine_cycle
-from rnnpose_ros.refinement.exact_views import reference_view
-from rnnpose_ros.refinement.features import FeatureCache
-from rnnpose_ros.refinement.solver import SolverConfig
 from rnnpose_ros.rendering.renderer import Renderer
-from rnnpose_ros.training.experiment import Stage, TrainingConfig
-from rnnpose_ros.training.losses import Losses, refinement_losses
-from rnnpose_ros.training.optimizer import ExponentialAverage, learning_rate, make_optimizer
-from rnnpose_ros.training.targets import field_targets
-from rnnpose_ros.types import TrainingBatch
+from rnnpose_ros.training.experiment import Stage
+from rnnpose_ros.training.optimizer import ExponentialAverage
+from rnnpose_ros.training.recipe import Recipe
+from rnnpose_ros.types import ObjectModel, TrainingBatch
 
 _LOGGER = logging.getLogger(__name__)
-_LOSS_POINTS = 128
 
 
 @dataclass(slots=True)
@@ -54,46 +44,34 @@ class Trainer:
     used, so a run of any length ends annealed, also when interrupted and resumed.
 
     Args:
-        config: See :class:`TrainingConfig`.
+        recipe: What is trained.
         renderer: On the training device.
         directory: Where checkpoints, the log and the weights go.
+        objects: To train on; without, random ones.
     """
 
-    def __init__(self, config: TrainingConfig, renderer: Renderer, directory: Path) -> None:
-        self.config = config
+    def __init__(
+        self, recipe: Recipe, renderer: Renderer, directory: Path, *, objects: Sequence[ObjectModel] = ()
+    ) -> None:
+        self.recipe = recipe
+        self.config = recipe.config
         self.renderer = renderer
         self.directory = directory
+        self.objects = tuple(objects)
         self.rank = dist.get_rank() if dist.is_initialized() else 0
         self.processes = dist.get_world_size() if dist.is_initialized() else 1
         self.device = renderer.device
-        torch.manual_seed(config.seed)
-        self.network = self._start_network().to(self.device)
-        self.network.mixed_precision = config.mixed_precision
-        self.optimizer = make_optimizer(self.network, config)
-        self.average = ExponentialAverage(self.network, decay=config.average_decay)
-        self.features = FeatureCache(renderer, capacity=512)
+        self.network = recipe.network
+        self.optimizer = recipe.make_optimizer()
+        self.average = ExponentialAverage(self.network, decay=self.config.average_decay)
         self.progress = Progress()
         self._random = torch.Generator()
-
-    def _start_network(self) -> RnnposeNetwork:
-        """With random weights, or those that the configuration names.
-
-        Raises:
-            CheckpointError: The file cannot be used.
-            ConfigError: Its network is another one.
-        """
-        if not self.config.initial:
-            return RnnposeNetwork(self.config.network)
-        network, _ = load_network(resolve_path(self.config.initial))
-        if not isinstance(network, RnnposeNetwork) or network.config != self.config.network:
-            raise ConfigError(f"initial: {self.config.initial} holds another network than network.* describes")
-        return network.train().requires_grad_()
 
     def run(self) -> None:
         """Trains until the time budget is spent; resumes from ``last.pt`` where there is one."""
         self.directory.mkdir(parents=True, exist_ok=True)
         self._resume()
-        scenes = SceneGenerator(self.renderer, config=self.config.scenes, seed=self._stream_seed())
+        scenes = SceneGenerator(self.renderer, config=self.config.scenes, seed=self._stream_seed(), models=self.objects)
         budget = self.config.minutes * 60.0
         saved = logged = time.monotonic()
         while True:
@@ -118,11 +96,11 @@ class Trainer:
 
     def train_step(self, batch: TrainingBatch, share: float, stage: Stage) -> dict[str, float]:
         """One optimiser step; returns the losses' parts."""
-        rate = learning_rate(self.config, share)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        self.recipe.schedule(self.optimizer, share)
         self.optimizer.zero_grad(set_to_none=True)
-        losses = self.compute_losses(batch, iterations=stage.iterations)
+        losses = self.recipe.losses(
+            _on_device(batch, self.device), iterations=stage.iterations, step=self.progress.step, random=self._random
+        )
         if bool(torch.isfinite(losses.total)):
             losses.total.backward()
         self._average_gradients()
@@ -132,49 +110,7 @@ class Trainer:
             self.average.update(self.network)
         self.progress.step += 1
         self.progress.samples += stage.batch * self.processes
-        return {**losses.parts, "grad_norm": float(norm), "lr": rate}
-
-    def compute_losses(self, batch: TrainingBatch, *, iterations: int) -> Losses:
-        """Renders the references, runs one cycle, and compares it with the truth."""
-        inputs = self.cycle_inputs(batch)
-        output = refine_cycle(
-            self.network,
-            inputs,
-            iterations=iterations,
-            solver=SolverConfig(robust_steps=0),
-            weighting=self._weighting(),
-        )
-        return self._losses(batch, inputs, output)
-
-    def cycle_inputs(self, batch: TrainingBatch) -> CycleInputs:
-        """The network's view of a batch: its references rendered at the initial poses."""
-        features = [self.features.get(model) for model in batch.objects]
-        T = batch.T_camera_object_initial
-        return CycleInputs(
-            photo=batch.photo.float() / 255.0,
-            render=reference_view(self.renderer, [f.mesh for f in features], T, batch.camera),
-            camera=batch.camera,
-            T_render=T,
-            centre_object=torch.stack([m.centre for m in batch.objects]).to(self.device, torch.float32),
-            diameter=torch.tensor([m.diameter for m in batch.objects], device=self.device),
-        )
-
-    def _losses(self, batch: TrainingBatch, inputs: CycleInputs, output: CycleOutput) -> Losses:
-        targets = field_targets(batch, output.depth, output.cell_uv, inputs.diameter)
-        points = torch.stack([self._loss_points(m.mesh.vertices) for m in batch.objects]).to(self.device)
-        ramp = min(1.0, (self.progress.step + 1) / self.config.pose_ramp_steps)
-        return refinement_losses(
-            output, targets, batch.T_camera_object, points, inputs.diameter, config=self.config.losses, pose_ramp=ramp
-        )
-
-    def _loss_points(self, vertices: Tensor) -> Tensor:
-        """Vertices drawn with replacement: meshes may have few."""
-        index = torch.randint(len(vertices), (_LOSS_POINTS,), generator=self._random)
-        return vertices[index].float()
-
-    def _weighting(self) -> str:
-        draw = float(torch.rand((), generator=self._random))
-        return "confidence" if draw < 0.25 else "similarity" if draw < 0.45 else "both"
+        return {**losses.parts, "grad_norm": float(norm), "lr": self.optimizer.param_groups[0]["lr"]}
 
     def _average_gradients(self) -> None:
         """Mean of all processes' gradients, as one flat message."""
@@ -259,11 +195,31 @@ class Trainer:
     def _info(self) -> CheckpointInfo:
         provenance = {
             **self.config.provenance(),
+            "trained_on": _trained_on(self.objects),
             "step": self.progress.step,
             "samples": self.progress.samples,
             "minutes": round(self.progress.seconds / 60, 1),
             "processes": self.processes,
             "device": str(self.device),
-            "losses": flatten(self.config.losses),
         }
-        return CheckpointInfo(network=describe(self.network), provenance=provenance)
+        return self.recipe.describe(self.average.network, provenance)
+
+
+def _trained_on(objects: tuple[ObjectModel, ...]) -> str:
+    things = f"of {', '.join(sorted({o.label for o in objects}))}" if objects else "of procedural shapes and textures"
+    return f"renders {things}, under random lights, backgrounds, and occluders; no photograph"
+
+
+def _on_device(batch: TrainingBatch, device: torch.device) -> TrainingBatch:
+    """The batch with its tensors on a device; objects stay as they are, their meshes are uploaded once."""
+    if device.type == "cpu":
+        return batch
+    return replace(
+        batch,
+        photo=batch.photo.to(device),
+        photo_depth=batch.photo_depth.to(device),
+        camera=replace(batch.camera, K=batch.camera.K.to(device)),
+        T_camera_object=batch.T_camera_object.to(device),
+        T_camera_object_initial=batch.T_camera_object_initial.to(device),
+        valid=batch.valid.to(device),
+    )

@@ -7,6 +7,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from rnnpose_ros.data.synthetic.layers import CutOuts, shaded
@@ -43,6 +44,20 @@ class BackgroundPool:
         flags, border = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, cv2.BORDER_REFLECT_101
         view = cv2.warpAffine(picture, A, (size, size), flags=flags, borderMode=border)
         return view.astype(np.float32) * np.float32(1 / 255)
+
+    def state(self) -> dict[str, Any]:
+        """All that the next draws depend on but the cut-outs, in tensors and plain types."""
+        return {
+            "random": self._rng.bit_generator.state,
+            "pictures": [torch.from_numpy(picture) for picture in self._pictures],
+            "drawn": self._drawn,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes on where :meth:`state` was taken."""
+        self._rng.bit_generator.state = state["random"]
+        self._pictures = [picture.cpu().numpy() for picture in state["pictures"]]
+        self._drawn = state["drawn"]
 
     def _refresh(self) -> None:
         """Adds at every second draw until the set is full (starting is quick so), then exchanges now and then."""

@@ -9,7 +9,9 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 Array = NDArray[Any]
 """float32."""
@@ -81,6 +83,15 @@ class CutOuts:
 
     def __len__(self) -> int:
         return len(self._ring)
+
+    def state(self) -> list[Tensor]:
+        """The pictures, oldest first."""
+        return [torch.from_numpy(cut) for cut in self._ring]
+
+    def restore(self, state: list[Tensor]) -> None:
+        """Goes on where :meth:`state` was taken."""
+        self._ring.clear()
+        self._ring.extend(cut.cpu().numpy() for cut in state)
 
     def add(self, layer: Layer) -> None:
         """Keep a piece of picture, unless it is tiny."""

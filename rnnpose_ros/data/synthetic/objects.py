@@ -3,36 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rnnpose_ros.data.synthetic.lighting import Surface, random_surface
 from rnnpose_ros.data.synthetic.mesh_building import corner_normals, diameter, weld
 from rnnpose_ros.data.synthetic.randomization import ObjectRanges
 from rnnpose_ros.data.synthetic.shapes import Shape
 from rnnpose_ros.data.synthetic.solids import random_rotation, random_solid
 from rnnpose_ros.data.synthetic.wrapping import painted_texture, plain_texture, worn_copy
-from rnnpose_ros.rendering.renderer import Renderer
 from rnnpose_ros.types import Mesh, ObjectModel
 
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PooledObject:
-    """An object in use."""
-
-    model: ObjectModel
-    """What a refiner is told."""
-    photographed: Any
-    """The uploaded mesh of the thing itself: the model's shape, perhaps in better colours."""
-    surface: Surface
-    hull_points: torch.Tensor
-    """128 3: the vertices that span it from wherever it is seen, object frame."""
 
 
 def random_object(rng: np.random.Generator, ranges: ObjectRanges, *, label: str) -> tuple[ObjectModel, Mesh]:
@@ -110,45 +94,3 @@ def _symmetries(solid: Shape) -> Array:
     if not solid.flips:
         return turns
     return np.concatenate([turns, turns @ np.diag([1.0, -1.0, -1.0, 1.0])])
-
-
-class ObjectPool:
-    """A slowly changing set of objects, filled as they are asked for."""
-
-    def __init__(self, renderer: Renderer, *, ranges: ObjectRanges, rng: np.random.Generator) -> None:
-        self._renderer = renderer
-        self._ranges = ranges
-        self._rng = rng
-        self._objects: list[PooledObject] = []
-        self._drawn = 0
-        self._made = 0
-
-    def draw(self) -> PooledObject:
-        """An object of the pool; every ``samples_per_object`` draws one is replaced by a new one.
-
-        While the pool fills, a new one is made at every second draw only, so that starting is quick.
-        """
-        self._drawn += 1
-        full = len(self._objects) >= self._ranges.pool_size
-        if not full and (len(self._objects) < 8 or self._drawn % 2 == 0):
-            self._objects.append(self._make())
-            return self._objects[-1]
-        if full and self._drawn % self._ranges.samples_per_object == 0:
-            self._objects[int(self._rng.integers(len(self._objects)))] = self._make()
-        return self._objects[int(self._rng.integers(len(self._objects)))]
-
-    def _make(self) -> PooledObject:
-        self._made += 1
-        model, thing = random_object(self._rng, self._ranges, label=f"object_{self._made:06d}")
-        surface = random_surface(self._rng, metallic_share=self._ranges.metallic_share)
-        return PooledObject(model, self._renderer.upload(thing), surface, _hull_points(model.mesh.vertices))
-
-
-def _hull_points(vertices: torch.Tensor) -> torch.Tensor:
-    """The vertices that lie furthest along 128 directions: they span every view of the object."""
-    steps = torch.arange(128) + 0.5
-    z = 1 - steps / 64
-    angle = math.pi * (1 + 5**0.5) * steps
-    radius = (1 - z * z).sqrt()
-    directions = torch.stack([radius * angle.cos(), radius * angle.sin(), z])
-    return vertices[(vertices @ directions).argmax(0)]

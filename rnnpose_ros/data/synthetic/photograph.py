@@ -46,6 +46,20 @@ class Photographer:
         self._cutouts = CutOuts(ranges.cutouts)
         self._backgrounds = BackgroundPool(ranges, cutouts=self._cutouts, rng=background_rng)
 
+    def state(self) -> dict[str, Any]:
+        """All that the next photographs depend on, in tensors and plain types."""
+        return {
+            "random": self._rng.bit_generator.state,
+            "cutouts": self._cutouts.state(),
+            "backgrounds": self._backgrounds.state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes on where :meth:`state` was taken."""
+        self._rng.bit_generator.state = state["random"]
+        self._cutouts.restore(state["cutouts"])
+        self._backgrounds.restore(state["backgrounds"])
+
     def take(
         self, view: RenderedView, mask: NDArray[np.bool_], *, surface: Surface, source_px: float
     ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:

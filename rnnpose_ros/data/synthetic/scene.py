@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rnnpose_ros.data.synthetic.objects import ObjectPool, PooledObject
+from rnnpose_ros.data.synthetic.object_pools import GivenObjects, ObjectPool, PooledObject, RandomObjects
 from rnnpose_ros.data.synthetic.photograph import Photographer, RenderedView
 from rnnpose_ros.data.synthetic.randomization import SceneConfig
 from rnnpose_ros.data.synthetic.views import nearest_symmetric_pose, random_cameras, random_poses, start_poses
 from rnnpose_ros.geometry.crop import crop_camera, object_window
 from rnnpose_ros.rendering.renderer import Renderer
-from rnnpose_ros.types import CameraIntrinsics, TrainingBatch
+from rnnpose_ros.types import CameraIntrinsics, ObjectModel, TrainingBatch
 
 __all__ = ["SceneConfig", "SceneGenerator"]
 
@@ -22,16 +25,50 @@ _MIN_VISIBLE_PX = 40
 
 
 class SceneGenerator:
-    """Draws training batches. The same seed gives the same batches."""
+    """Draws training batches. The same seed gives the same batches.
 
-    def __init__(self, renderer: Renderer, *, config: SceneConfig = SceneConfig(), seed: int) -> None:  # noqa: B008
-        """Allocates nothing: objects and backgrounds are made as batches ask for them."""
+    Args:
+        renderer: Draws the objects.
+        config: What is random, and how much.
+        seed: Of everything.
+        models: Objects to show instead of random ones.
+    """
+
+    def __init__(
+        self,
+        renderer: Renderer,
+        *,
+        config: SceneConfig = SceneConfig(),  # noqa: B008 - frozen
+        seed: int,
+        models: Sequence[ObjectModel] = (),
+    ) -> None:
+        """Uploads given models; everything random is made as batches ask for it."""
         self._renderer = renderer
         self._config = config
-        self._rng, object_rng, look_rng, background_rng = (np.random.default_rng([seed, i]) for i in range(4))
+        self._rng, look_rng, background_rng = (np.random.default_rng([seed, i]) for i in (0, 2, 3))
         self._torch_rng = torch.Generator().manual_seed(seed)
-        self._objects = ObjectPool(renderer, ranges=config.objects, rng=object_rng)
+        self._objects: ObjectPool = (
+            GivenObjects(renderer, models, ranges=config.objects, seed=(seed, 1))
+            if models
+            else RandomObjects(renderer, ranges=config.objects, seed=(seed, 1))
+        )
         self._photographer = Photographer(config.look, rng=look_rng, background_rng=background_rng)
+
+    def state(self) -> dict[str, Any]:
+        """All that the next batches depend on, in tensors and plain types: a few dozen megabytes."""
+        return {
+            "random": self._rng.bit_generator.state,
+            "torch_random": self._torch_rng.get_state(),
+            "objects": self._objects.state(),
+            "photographer": self._photographer.state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes on where :meth:`state` was taken, in a generator made with the same arguments."""
+        self._rng.bit_generator.state = state["random"]
+        self._torch_rng.set_state(state["torch_random"].cpu())
+        self._objects.restore(state["objects"])
+        self._photographer.restore(state["photographer"])
 
     def batch(self, batch_size: int, *, size: int, margin: float) -> TrainingBatch:
         """New samples.
