@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rnnpose_ros.errors import InputError
+
 if TYPE_CHECKING:
     from rnnpose_ros.refinement.refiner import Refiner
 
@@ -51,3 +53,40 @@ def load_refiner(
     renderer = WarpRenderer(device)
     network, info = load_network(weights or default_weights(), device=device, precision=precision)
     return Refiner(network, renderer, config, calibration=Calibration.from_mapping(info.calibration))
+
+
+def make_paper_refiner(weights: Path | None, *, device: str = "cpu", settings: Sequence[str] = ()) -> Refiner:
+    """A refiner of the published layout and conventions that takes any mesh: for measuring time, not for poses.
+
+    Args:
+        weights: A safetensors file of the ``paper`` family; random weights when None.
+        device: "cpu" or "cuda".
+        settings: ``name=value`` entries for :class:`RefinerConfig`.
+
+    Raises:
+        InputError: The weights are of another family.
+        CheckpointError, BackendUnavailableError, ConfigError: As :func:`load_refiner`.
+    """
+    import torch
+
+    from rnnpose_ros.checkpoints.checkpoint import load_network
+    from rnnpose_ros.cli.settings import parse_settings
+    from rnnpose_ros.config import build
+    from rnnpose_ros.geometry.crop import CropConvention
+    from rnnpose_ros.networks.paper_network import PaperConfig, PaperNetwork, TrainedFor
+    from rnnpose_ros.refinement.refiner import Refiner, RefinerConfig
+    from rnnpose_ros.rendering.warp_renderer import WarpRenderer
+
+    config = build(RefinerConfig, parse_settings(settings))
+    renderer = WarpRenderer(device)
+    if weights is None:
+        torch.manual_seed(0)
+        network = PaperNetwork(PaperConfig(input_scaling="published")).to(device).eval()
+        network.trained_for = TrainedFor(convention=CropConvention.OFFICIAL)
+    else:
+        loaded, _ = load_network(weights, device=device)
+        if not isinstance(loaded, PaperNetwork):
+            raise InputError(f"{weights} holds a network of family {loaded.config.family!r}, not 'paper'")
+        network = loaded
+        network.trained_for = TrainedFor(convention=loaded.trained_for.convention)
+    return Refiner(network, renderer, config)

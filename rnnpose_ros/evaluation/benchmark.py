@@ -1,8 +1,7 @@
-"""Refinement measured on recorded sequences and against the clock."""
+"""Refinement measured on recorded sequences."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -15,9 +14,6 @@ from rnnpose_ros.geometry.perturbation import N1, perturb
 from rnnpose_ros.refinement.refiner import Refiner
 from rnnpose_ros.sources.sequence import Sequence as ImageSequence
 from rnnpose_ros.types import ImageFrame, PoseHypothesis, RefinementStatus
-
-STAGES = ("crop", "render", "encode", "update", "solve")
-"""Parts of a refinement, as the loop names them to the profiler."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,41 +104,6 @@ def summarize(trials: Sequence[Trial]) -> dict[str, float]:
     good = {RefinementStatus.CONVERGED.value, RefinementStatus.NOT_CONVERGED.value}
     summary["usable"] = sum(t.status in good for t in trials) / max(len(trials), 1)
     return summary
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """Wall times of one refinement, milliseconds."""
-
-    p50_ms: float
-    p95_ms: float
-    runs: int
-    stages_ms: dict[str, float]
-    """Parts of the median; shares measured by the profiler in a run of its own."""
-
-
-def time_refinement(
-    refiner: Refiner, frame: ImageFrame, hypotheses: Sequence[PoseHypothesis], objects: dict, *, runs: int = 20
-) -> Timing:
-    """Times whole refinements, then profiles one for the stages' shares."""
-
-    def once() -> float:
-        started = time.perf_counter()
-        refiner.refine(frame, hypotheses, objects)
-        if frame.rgb.is_cuda or refiner.renderer.device.type == "cuda":
-            torch.cuda.synchronize()
-        return 1000.0 * (time.perf_counter() - started)
-
-    for _ in range(3):
-        once()
-    times = sorted(once() for _ in range(runs))
-    p50 = times[len(times) // 2]
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
-        profiled = once()
-    totals = {e.key: e.cpu_time_total / 1000.0 for e in profile.key_averages() if e.key.startswith("rnnpose/")}
-    stages = {name: totals.get(f"rnnpose/{name}", 0.0) / profiled * p50 for name in STAGES}
-    stages["rest"] = max(0.0, p50 - sum(stages.values()))
-    return Timing(p50_ms=p50, p95_ms=times[min(len(times) - 1, int(0.95 * len(times)))], runs=runs, stages_ms=stages)
 
 
 def _start(

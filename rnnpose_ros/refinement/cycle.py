@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
-from torch.profiler import record_function
 
 from rnnpose_ros.geometry.camera import project
 from rnnpose_ros.geometry.crop import CropConvention
@@ -17,6 +16,7 @@ from rnnpose_ros.refinement.dense_field import DenseField, PaperCycleInputs
 from rnnpose_ros.refinement.field import CellField, CorrespondenceEstimator, CycleInputs, Matches
 from rnnpose_ros.refinement.official_field import OfficialField
 from rnnpose_ros.refinement.solver import SolverConfig, SolverStep
+from rnnpose_ros.stages import stage
 
 __all__ = ["CycleInputs", "CycleOutput", "IterationOutput", "open_field", "refine_cycle"]
 
@@ -76,9 +76,9 @@ def refine_cycle(
         T = T.detach()
         points = transform(T @ inverse(T_render), field.points_render)
         induced = project(points, K)
-        with record_function("rnnpose/update"):
+        with stage("update"):
             matches = field.match(induced)
-        with record_function("rnnpose/solve"):
+        with stage("solve"):
             step = field.solve(
                 T,
                 points,

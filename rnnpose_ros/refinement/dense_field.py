@@ -10,13 +10,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from torch.profiler import record_function
 
 from rnnpose_ros.geometry.camera import backproject, pixel_grid
 from rnnpose_ros.networks.confidence import similarity
 from rnnpose_ros.networks.paper_network import PaperNetwork
 from rnnpose_ros.refinement.field import CycleInputs, Matches, Solve, inside_crop
 from rnnpose_ros.refinement.solver import robust_step
+from rnnpose_ros.stages import stage
 
 _SMALLEST_SIGMA = 0.01
 """Training may pull sigma through 0, where weights explode."""
@@ -83,7 +83,7 @@ class DenseField:
         depth = self.depth.flatten(1).gather(1, inputs.pixel) + self.depth_offset_m
         self.points_render = backproject(depth, self._uv, inputs.camera.K.to(inputs.photo))
         self._counts = inputs.shown & (depth > self.nearest_m)
-        with record_function("rnnpose/encode"):
+        with stage("encode"):
             self._pair, self.hidden = network.encode(inputs.render.color, inputs.photo, inputs.context)
         self.correlation = self._pair.correlation.levels[0]
         self.descriptors = (inputs.descriptors_render, inputs.descriptors_photo)

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
-from torch.profiler import record_function
 
 from rnnpose_ros.geometry.crop import crop_camera, crop_image, object_window
 from rnnpose_ros.refinement.features import ObjectFeatures
 from rnnpose_ros.refinement.field import CycleInputs
 from rnnpose_ros.rendering.renderer import Renderer
 from rnnpose_ros.rendering.shading import head_light
+from rnnpose_ros.stages import stage
 from rnnpose_ros.types import CameraIntrinsics, RenderBuffers
 
 
@@ -53,7 +53,7 @@ class ExactViews:
         centre = torch.stack([f.model.centre for f in features]).to(T)
         affine = self.window(T, rows, size=size, margin=self._margin)
         zoomed = crop_camera(self._camera, affine, size=size)
-        with record_function("rnnpose/render"):
+        with stage("render"):
             render = reference_view(self._renderer, [f.mesh for f in features], T, zoomed)
         photo = self.cut(affine, size=size)
         inputs = CycleInputs(
@@ -77,7 +77,7 @@ class ExactViews:
 
     def cut(self, affine_crop_image: Float[Tensor, "B 2 3"], *, size: int) -> Float[Tensor, "B 3 S S"]:
         """Windows of the picture, 0..1."""
-        with record_function("rnnpose/crop"):
+        with stage("crop"):
             return crop_image(self._image, affine_crop_image, size=size)
 
 

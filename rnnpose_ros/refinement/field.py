@@ -8,12 +8,12 @@ from typing import Protocol, runtime_checkable
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.profiler import record_function
 
 from rnnpose_ros.geometry.camera import backproject, pixel_grid
 from rnnpose_ros.geometry.se3 import transform
 from rnnpose_ros.networks.rnnpose_network import CorrespondenceNetwork
 from rnnpose_ros.refinement.solver import SolverConfig, SolverStep, robust_step
+from rnnpose_ros.stages import stage
 from rnnpose_ros.types import CameraIntrinsics, RenderBuffers
 
 
@@ -111,7 +111,7 @@ class CellField:
         self._mask = self.depth > 0
         self.points_render = backproject(self.depth, self.cell_uv.expand(batch, h, w, 2), K).flatten(1, 2)
         centre_render = transform(T_render, inputs.centre_object[:, None])[:, 0]
-        with record_function("rnnpose/encode"):
+        with stage("encode"):
             self._pair, self._hidden = network.encode(
                 inputs.render, inputs.photo, depth_centre=centre_render[:, 2], diameter=inputs.diameter
             )

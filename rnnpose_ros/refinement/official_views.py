@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
-from torch.profiler import record_function
 
 from rnnpose_ros.geometry import official_crop as crop
 from rnnpose_ros.networks.paper_network import CONTEXT_SCALE, PaperNetwork
@@ -19,6 +18,7 @@ from rnnpose_ros.refinement.field import CycleInputs
 from rnnpose_ros.rendering.renderer import Renderer
 from rnnpose_ros.rendering.shading import published_light
 from rnnpose_ros.rendering.surface import VisiblePoints, albedo, nearest_vertex_depth, visible_points
+from rnnpose_ros.stages import stage
 from rnnpose_ros.types import CameraIntrinsics
 
 _SPARE_PX = 12
@@ -43,7 +43,8 @@ class FirstCrop:
         self.camera = crop.first_camera(camera, window)
         self.photo = crop.cut_first(image, window)
         self._network = network
-        self._decoded = network.descriptor2d.decode(self.photo[None])
+        with stage("describe"):
+            self._decoded = network.descriptor2d.decode(self.photo[None])
         self._known = (0, 0, 0, 0)
         self._descriptors: Tensor | None = None
 
@@ -57,9 +58,10 @@ class FirstCrop:
             top, left = (max(0, a - _SPARE_PX) for a in (reach[0], reach[2]))
             bottom, right = (min(last, b + _SPARE_PX) for b in (reach[1], reach[3]))
             self._known = (top, bottom, left, right)
-            self._descriptors = self._network.descriptor2d.describe_window(
-                self._decoded, top=top, bottom=bottom, left=left, right=right
-            )[0]
+            with stage("describe"):
+                self._descriptors = self._network.descriptor2d.describe_window(
+                    self._decoded, top=top, bottom=bottom, left=left, right=right
+                )[0]
         return crop.cut_zoom(self._descriptors, zoom, top=top, left=left)
 
 
@@ -109,19 +111,19 @@ class OfficialViews:
             rows: Whose they are.
         """
         features = [self._features[row] for row in rows]
-        with record_function("rnnpose/crop"):
+        with stage("crop"):
             firsts = [self._first(row, T) for row, T in zip(rows, T_camera_object, strict=True)]
             zooms = [self._zoom(*each) for each in zip(firsts, rows, T_camera_object, strict=True)]
         cameras = [crop.zoom_camera(f.camera, z) for f, z in zip(firsts, zooms, strict=True)]
         camera = dataclasses.replace(cameras[0], K=torch.cat([c.K for c in cameras]))
-        with record_function("rnnpose/render"):
+        with stage("render"):
             drawn = crop.render_camera(camera)
             buffers = self._renderer.render([f.mesh for f in features], T_camera_object, drawn)
             parts = [
                 self._render(self._encoded[row], buffers.face_ids[i], T_camera_object[i], drawn.K[i])
                 for i, row in enumerate(rows)
             ]
-        with record_function("rnnpose/crop"):
+        with stage("crop"):
             photo = torch.stack([crop.cut_zoom(f.photo, z) for f, z in zip(firsts, zooms, strict=True)])
             descriptors = torch.stack([f.descriptors(z) for f, z in zip(firsts, zooms, strict=True)])
         plain = CycleInputs(

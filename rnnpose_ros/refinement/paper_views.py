@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
-from torch.profiler import record_function
 
 from rnnpose_ros.geometry.crop import crop_image
 from rnnpose_ros.networks.paper_network import CONTEXT_SCALE, PaperNetwork
@@ -19,6 +18,7 @@ from rnnpose_ros.refinement.features import ObjectFeatures
 from rnnpose_ros.refinement.field import CycleInputs
 from rnnpose_ros.rendering.renderer import Renderer
 from rnnpose_ros.rendering.surface import visible_points
+from rnnpose_ros.stages import stage
 from rnnpose_ros.types import CameraIntrinsics
 
 _FIRST_OVER_ZOOM = 4 / 3
@@ -87,10 +87,10 @@ class PaperViews:
     ) -> tuple[PaperCycleInputs, Float[Tensor, "B 2 3"]]:
         """See :meth:`~rnnpose_ros.refinement.views.Views.prepare`."""
         plain, affine = self._views.prepare(T_camera_object, rows)
-        with record_function("rnnpose/render"):
+        with stage("render"):
             parts = [self._rendered(row, plain, i) for i, row in enumerate(rows)]
         described = [self.described(row, T) for row, T in zip(rows, T_camera_object, strict=True)]
-        with record_function("rnnpose/crop"):
+        with stage("crop"):
             cuts = [d.cut(A, size=self._size) for d, A in zip(described, affine, strict=True)]
         return with_features(plain, parts, descriptors_photo=torch.stack(cuts)), affine
 
@@ -106,7 +106,7 @@ class PaperViews:
             margin = self._margin * size / self._size
             affine = self._views.window(T_camera_object[None], [row], size=size, margin=margin)
             photo = self._views.cut(affine, size=size)
-            with record_function("rnnpose/encode"):
+            with stage("describe"):
                 self._described[row] = DescribedPhoto(self._network.descriptor2d(photo)[0], affine[0])
         return self._described[row]
 
