@@ -90,6 +90,8 @@ class ObjectModel:
     """Where the mesh was read from; empty when made in memory."""
     mesh_scale: float = 1.0
     """Factor from the file's units to metres."""
+    symmetry_axes: Float[Tensor, "A 2 3"] | None = None
+    """Direction (unit) and a point (metres) of axes of full turns, which ``symmetries`` samples; None without."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,7 +17,7 @@ from rnnpose_ros.errors import AssetError
 from rnnpose_ros.objects.description import ObjectDescription, check_scale, read_description
 from rnnpose_ros.objects.diameter import diameter
 from rnnpose_ros.objects.mesh_io import MESH_SUFFIXES, load_mesh
-from rnnpose_ros.objects.symmetry import DEFAULT_STEPS, expand_symmetries
+from rnnpose_ros.objects.symmetry import DEFAULT_STEPS, expand_symmetries, symmetry_axes
 from rnnpose_ros.paths import resolve_path
 from rnnpose_ros.types import Mesh, ObjectModel
 
@@ -86,7 +86,12 @@ def load_described(description: ObjectDescription, *, continuous_steps: int = DE
     mesh = load_mesh(description.mesh_path, scale=description.mesh_scale)
     model = object_from_mesh(mesh, label=description.label, symmetries=symmetries)
     _question_diameter(model.diameter, description)
-    return replace(model, mesh_path=str(description.mesh_path), mesh_scale=description.mesh_scale)
+    return replace(
+        model,
+        mesh_path=str(description.mesh_path),
+        mesh_scale=description.mesh_scale,
+        symmetry_axes=symmetry_axes(description.continuous, unit_m=description.symmetry_unit_m),
+    )
 
 
 def object_from_mesh(mesh: Mesh, *, label: str, symmetries: Float[Tensor, "S 4 4"] | None = None) -> ObjectModel:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rnnpose_ros.errors import AssetError
 from rnnpose_ros.geometry.rotations import rotation_angle
-from rnnpose_ros.geometry.se3 import exp_so3, from_rotation_translation
+from rnnpose_ros.geometry.se3 import exp_so3, from_rotation_translation, hat
 
 DEFAULT_STEPS = 36
 """Samples of a full turn about a continuous axis."""
@@ -83,6 +83,54 @@ def nearest_symmetric(
     return torch.take_along_dim(candidates, best.expand(*best.shape[:-2], 4, 4), -3)[..., 0, :, :]
 
 
+def symmetry_axes(
+    continuous: Sequence[Mapping[str, Any]], *, unit_m: float = 1.0, name: str = "symmetries"
+) -> Float[Tensor, "A 2 3"] | None:
+    """Direction (unit) and a point in metres of every axis of full turns; None without such axes.
+
+    Args:
+        continuous: See :func:`expand_symmetries`.
+        unit_m: Metres per unit of the offsets.
+        name: What messages call this.
+    """
+    axes = [_axis(symmetry, unit_m, f"{name}.continuous[{i}]") for i, symmetry in enumerate(continuous)]
+    return torch.stack([torch.stack(axis) for axis in axes]) if axes else None
+
+
+def turn_about_axes(
+    T_camera_object: Float[Tensor, "4 4"],
+    axes: Float[Tensor, "A 2 3"],
+    T_camera_object_reference: Float[Tensor, "4 4"],
+) -> Float[Tensor, "4 4"]:
+    """The pose turned about the object's axes of full turns until it is turned least from the reference.
+
+    One axis, in closed form: the trace of the turn between both, whose cosine is to be largest, is a sinusoid
+    of the angle. What has two different axes of full turns is a sphere, and may be turned like the reference.
+
+    Args:
+        T_camera_object: A pose.
+        axes: See :func:`symmetry_axes`.
+        T_camera_object_reference: What to be near to.
+    """
+    T, R_reference = T_camera_object, T_camera_object_reference[:3, :3].to(T_camera_object)
+    directions, points = axes.to(T).unbind(1)
+    crossing = torch.linalg.cross(directions, directions[:1].expand_as(directions)).norm(dim=-1) > _DUPLICATE
+    if bool(crossing.any()):
+        across = torch.eye(3, dtype=T.dtype) - directions[:, :, None] * directions[:, None, :]
+        centre = torch.linalg.lstsq(across.flatten(0, 1), (across @ points[..., None]).flatten()[:, None]).solution[
+            :, 0
+        ]
+        R = T[:3, :3].T @ R_reference
+        return T @ from_rotation_translation(R, centre - R @ centre)
+    direction, point = directions[0], points[0]
+    M = R_reference.T @ T[:3, :3]
+    sine, cosine = (M @ hat(direction)).trace(), M.trace() - direction @ M @ direction
+    if float(sine.abs() + cosine.abs()) < _DUPLICATE:
+        return T  # the axis points the other way: no turn about it is nearer than any other
+    R = exp_so3(torch.atan2(sine, cosine) * direction)
+    return T @ from_rotation_translation(R, point - R @ point)
+
+
 def _rigid(matrix: Any, unit_m: float, name: str) -> Tensor:
     T = _numbers(matrix, 16, name).reshape(4, 4)
     R = T[:3, :3]
@@ -93,15 +141,21 @@ def _rigid(matrix: Any, unit_m: float, name: str) -> Tensor:
 
 
 def _turns(symmetry: Mapping[str, Any], steps: int, unit_m: float, name: str) -> Tensor:
+    direction, offset = _axis(symmetry, unit_m, name)
+    angles = torch.arange(1, steps, dtype=torch.float64) * (2.0 * math.pi / steps)
+    R = exp_so3(angles[:, None] * direction)
+    return from_rotation_translation(R, offset - (R @ offset[:, None])[..., 0])
+
+
+def _axis(symmetry: Mapping[str, Any], unit_m: float, name: str) -> tuple[Tensor, Tensor]:
+    """Unit direction, and a point in metres."""
     if not isinstance(symmetry, Mapping) or "axis" not in symmetry or set(symmetry) - {"axis", "offset"}:
         raise AssetError(f"{name}: expected {{axis: [x, y, z], offset: [x, y, z]}}, got {symmetry!r}")
     axis = _numbers(symmetry["axis"], 3, f"{name}.axis")
     offset = _numbers(symmetry.get("offset", (0.0, 0.0, 0.0)), 3, f"{name}.offset") * unit_m
     if float(axis.norm()) < 1e-9:
         raise AssetError(f"{name}.axis: expected a direction, got {axis.tolist()}")
-    angles = torch.arange(1, steps, dtype=torch.float64) * (2.0 * math.pi / steps)
-    R = exp_so3(angles[:, None] * (axis / axis.norm()))
-    return from_rotation_translation(R, offset - (R @ offset[:, None])[..., 0])
+    return axis / axis.norm(), offset
 
 
 def _numbers(values: Any, count: int, name: str) -> Tensor:

@@ -15,7 +15,7 @@ from rclpy.node import Node
 from rnnpose_ros.ros.mailbox import MailboxCounts
 from rnnpose_ros.ros.pairing import PairingCounts
 from rnnpose_ros.ros.reasons import Reason
-from rnnpose_ros.tracking.tracker import FrameOutcome
+from rnnpose_ros.tracking.track import FrameOutcome
 
 _WINDOW = 100
 

@@ -26,7 +26,7 @@ from rnnpose_ros.ros.message_types import (
     ros_message,
 )
 from rnnpose_ros.ros.reasons import Reason, RefusedInputError
-from rnnpose_ros.tracking.tracker import TrackedObject
+from rnnpose_ros.tracking.track import TrackedObject
 from rnnpose_ros.types import ObjectModel, PoseHypothesis
 
 _NS_PER_S = 1_000_000_000

@@ -15,7 +15,7 @@ from rnnpose_ros.ros.message_types import (
 )
 from rnnpose_ros.ros.messages import detection_message, detections_message, transform_message
 from rnnpose_ros.ros.parameters import NodeConfig
-from rnnpose_ros.tracking.tracker import TrackedObject
+from rnnpose_ros.tracking.track import TrackedObject
 from rnnpose_ros.types import ObjectModel
 
 

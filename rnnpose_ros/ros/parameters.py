@@ -17,7 +17,7 @@ from rnnpose_ros.errors import ConfigError
 from rnnpose_ros.refinement.refiner import RefinerConfig
 from rnnpose_ros.ros.camera_info import RECTIFIED_CHOICES
 from rnnpose_ros.ros.fake_engine import FakeEngineConfig
-from rnnpose_ros.tracking.tracker import InitialPoseConfig, TrackingConfig
+from rnnpose_ros.tracking.tracking_config import InitialPoseConfig, TrackingConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ from rnnpose_ros.ros.pairing import Order, Pair, StampOrder, StampPairing
 from rnnpose_ros.ros.parameters import NodeConfig
 from rnnpose_ros.ros.reasons import Reason, reason_lost
 from rnnpose_ros.ros.reporter import Reporter
-from rnnpose_ros.tracking.tracker import TRACK_SOURCE, FrameOutcome, Tracker
+from rnnpose_ros.tracking.track import TRACK_SOURCE, FrameOutcome
+from rnnpose_ros.tracking.tracker import Tracker
 from rnnpose_ros.types import ImageFrame, ObjectModel, PoseHypothesis, RefinementResult
 
 

@@ -12,7 +12,7 @@ from vision_msgs.msg import Detection3DArray
 from rnnpose_ros.ros.outputs import pose_messages
 from rnnpose_ros.ros.parameters import NodeConfig
 from rnnpose_ros.ros.transforms import TransformOutput
-from rnnpose_ros.tracking.tracker import TrackedObject
+from rnnpose_ros.tracking.track import TrackedObject
 from rnnpose_ros.types import ObjectModel
 
 

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from rnnpose_ros.errors import ConfigError
-from rnnpose_ros.tracking.tracker import TRACK_SOURCE, InitialPoseConfig, Tracker, TrackingConfig
+from rnnpose_ros.tracking.track import TRACK_SOURCE
+from rnnpose_ros.tracking.tracker import Tracker
+from rnnpose_ros.tracking.tracking_config import InitialPoseConfig, TrackingConfig
 from rnnpose_ros.types import PoseHypothesis, RefinementResult, RefinementStatus
 
 FRAME_NS = 33_000_000
@@ -99,7 +101,7 @@ def test_a_lost_track_takes_the_new_pose_and_keeps_its_number() -> None:
 
 @pytest.mark.parametrize(("own", "other", "winner_x"), [(0.9, 0.6, 0.0), (0.6, 0.9, 0.4)])
 def test_when_a_named_pose_disagrees_the_better_score_wins(own: float, other: float, winner_x: float) -> None:
-    run = Run()
+    run = Run(TrackingConfig(disagreements=1))
     run.frame(detected(0.0, name="a"))
     outcome = run.frame(detected(0.4, name="a"), score=[own, other])
     assert len(run.starts) == 2
@@ -116,7 +118,7 @@ def test_two_instances_keep_their_numbers_in_any_order() -> None:
 
 
 def test_a_pose_that_ends_on_a_track_makes_no_second_one() -> None:
-    run = Run(initial_pose=InitialPoseConfig(association_distance=0.05))
+    run = Run(TrackingConfig(disagreements=1), InitialPoseConfig(association_distance=0.05))
     run.frame(detected(0.0))
     run.stamp_ns += FRAME_NS
     starts = run.tracker.begin_frame(run.stamp_ns, [detected(0.08)])
@@ -128,7 +130,7 @@ def test_a_pose_that_ends_on_a_track_makes_no_second_one() -> None:
 
 
 def test_a_full_class_lets_in_only_what_is_better() -> None:
-    run = Run(TrackingConfig(max_instances_per_class=1))
+    run = Run(TrackingConfig(max_instances_per_class=1, disagreements=1))
     run.frame(detected(0.0), score=0.7)
     assert len(run.frame(detected(0.5), score=[0.7, 0.6]).tracked) == 1
     outcome = run.frame(detected(0.5), score=[0.7, 0.8])

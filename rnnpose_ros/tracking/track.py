@@ -1,0 +1,98 @@
+"""What is remembered about one object, and what is said about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from rnnpose_ros.types import PoseHypothesis, RefinementResult
+
+TRACK_SOURCE = "track"
+"""``PoseHypothesis.source`` of a start pose that is the tracker's own last result: a short programme will do."""
+RECHECK_SOURCE = "recheck"
+"""The same where the full programme is wanted."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrackedObject:
+    """One object that may be published."""
+
+    label: str
+    number: int
+    """Counts the objects of one class from 0; free numbers are used again."""
+    instance_id: str
+    """The detector's own name, or ``<label>_<number>``."""
+    result: RefinementResult
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LostObject:
+    """A start pose that led nowhere, or to a score too low to be believed."""
+
+    label: str
+    result: RefinementResult
+    instance_id: str = ""
+    """Of the object that was tracked; empty for a pose from outside that never became one."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameOutcome:
+    """What one picture showed."""
+
+    tracked: tuple[TrackedObject, ...]
+    lost: tuple[LostObject, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Track:
+    """One object from picture to picture; ``(label, number)`` is its key."""
+
+    label: str
+    number: int
+    upstream_id: str
+    """What the detector calls it; empty when it has no name for it."""
+    T_camera_object: Float[Tensor, "4 4"]
+    score: float
+    lost_frames: int = 0
+    """Pictures in a row that did not show it."""
+    disagreements: int = 0
+    """Poses from outside in a row that say it is elsewhere."""
+    confirmed_ns: int = 0
+    """Stamp of the picture for which a pose from outside last agreed."""
+    checked_ns: int = 0
+    """Stamp of the last refinement by the full programme."""
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What it is found by."""
+        return self.label, self.number
+
+    @property
+    def is_lost(self) -> bool:
+        """True while it is looked for where it was last seen."""
+        return self.lost_frames > 0
+
+    @property
+    def instance_id(self) -> str:
+        """The name under which it is published."""
+        return self.upstream_id or f"{self.label}_{self.number}"
+
+    def start(self, *, source: str) -> PoseHypothesis:
+        """Its last result as a start pose."""
+        return PoseHypothesis(
+            label=self.label,
+            T_camera_object=self.T_camera_object,
+            score=self.score,
+            source=source,
+            instance_id=self.upstream_id,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Start:
+    """A start pose and the key of the track it may renew; None for what may become a new track."""
+
+    hypothesis: PoseHypothesis
+    key: tuple[str, int] | None

@@ -1,0 +1,77 @@
+"""What the tracker can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rnnpose_ros.config import param
+from rnnpose_ros.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class TrackingConfig:
+    """When an object counts as found and as lost."""
+
+    enabled: bool = param(True, doc="Start each picture from the last result.", dynamic=True)
+    cycles: int = param(1, doc="Render cycles for a start from the last result.", bounds=(1, 20), dynamic=True)
+    iterations: int = param(4, doc="Iterations per cycle for such a start.", bounds=(1, 20), dynamic=True)
+    lost_score: float = param(0.35, doc="A tracked object under this score is lost.", bounds=(0.0, 1.0), dynamic=True)
+    recover_score: float = param(
+        0.55, doc="A new or lost object must reach this score to be published.", bounds=(0.0, 1.0), dynamic=True
+    )
+    max_lost_frames: int = param(
+        3, doc="Pictures in which a lost object is looked for where it was last seen.", bounds=(1, 100), dynamic=True
+    )
+    max_gap: float = param(
+        1.5,
+        doc="After a longer time without pictures all is lost.",
+        unit="s",
+        bounds=(0.0, 60.0),
+        dynamic=True,
+    )
+    max_instances_per_class: int = param(4, doc="Most objects of one class at a time.", bounds=(1, 64))
+    disagreements: int = param(
+        3,
+        doc="So many poses from outside in a row that contradict what is tracked are checked by a full refinement; "
+        "the better score stays.",
+        bounds=(1, 100),
+        dynamic=True,
+    )
+    recheck_period: float = param(
+        0.0,
+        doc="So often a tracked object is refined in full, from its own pose and from one from outside; 0: never.",
+        unit="s",
+        bounds=(0.0, 3600.0),
+        dynamic=True,
+    )
+
+    def __post_init__(self) -> None:
+        if self.recover_score < self.lost_score:
+            raise ConfigError(
+                f"tracking.recover_score ({self.recover_score:g}) must not lie under tracking.lost_score "
+                f"({self.lost_score:g}): a recovered object would be lost at once"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class InitialPoseConfig:
+    """Which poses from outside are believed, and when they mean an object that is tracked already."""
+
+    max_age: float = param(
+        1.0,
+        doc="Largest time between a pose and its picture.",
+        unit="s",
+        bounds=(0.001, 9.0),
+        dynamic=True,
+    )
+    min_score: float = param(0.0, doc="Poses of a lower score are not used.", bounds=(0.0, 1.0), dynamic=True)
+    association_distance: float = param(
+        0.1, doc="A pose farther away means another object.", unit="m", bounds=(0.001, 2.0), dynamic=True
+    )
+    association_angle: float = param(
+        0.8,
+        doc="A pose turned farther means another object.",
+        unit="rad",
+        bounds=(0.01, 3.15),
+        dynamic=True,
+    )
