@@ -30,7 +30,7 @@ def expand_symmetries(
 ) -> Float[Tensor, "S 4 4"]:
     """All transforms under which an object looks the same, float64, the identity first.
 
-    Every discrete transform is combined with every sample of every continuous axis.
+    Every discrete transform is followed by every sample of every continuous axis, as in the BOP toolkit.
 
     Args:
         discrete: 4 x 4 matrices, nested or as 16 numbers row by row, without the identity.
@@ -47,7 +47,7 @@ def expand_symmetries(
     eye = torch.eye(4, dtype=torch.float64)
     fixed = [eye] + [_rigid(matrix, unit_m, f"{name}.discrete[{i}]") for i, matrix in enumerate(discrete)]
     turns = [eye[None]] + [_turns(s, steps, unit_m, f"{name}.continuous[{i}]") for i, s in enumerate(continuous)]
-    products = torch.stack(fixed)[:, None] @ torch.cat(turns)[None]
+    products = torch.cat(turns)[None] @ torch.stack(fixed)[:, None]
     return _without_duplicates(products.reshape(-1, 4, 4))
 
 
