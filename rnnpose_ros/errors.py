@@ -28,3 +28,7 @@ class BackendUnavailableError(RnnposeError):
 
 class InputError(RnnposeError):
     """An image, camera, pose or request from outside cannot be used."""
+
+
+class OutputError(RnnposeError):
+    """A result cannot be written: the folder is not writable, or the disk is full."""

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Lower floors first; within one entry of a floor everything may import everything, between entries nothing.
 FLOORS: list[list[set[str]]] = [
-    [{"__init__", "types", "errors", "config", "paths", "stages"}],
+    [{"__init__", "types", "errors", "config", "paths", "stages", "files"}],
     [{"geometry"}],
     [{"objects"}, {"rendering"}, {"networks"}],
     [{"refinement", "acceleration", "tracking", "checkpoints", "sources"}],

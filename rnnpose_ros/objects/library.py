@@ -53,6 +53,17 @@ def load_object(
     Raises:
         AssetError: The description or mesh cannot be used, or its size is impossible.
     """
+    return load_described(describe_object(path, label=label, mesh_scale=mesh_scale), continuous_steps=continuous_steps)
+
+
+def describe_object(
+    path: str | Path, *, label: str | None = None, mesh_scale: float | None = None
+) -> ObjectDescription:
+    """What is said of an object, its mesh not read yet; arguments as of :func:`load_object`.
+
+    Raises:
+        AssetError: The description cannot be used, or the file is neither one nor a mesh.
+    """
     path = resolve_path(path)
     if path.is_dir():
         path = path / "object.yaml"
@@ -67,7 +78,7 @@ def load_object(
         description = replace(description, label=label)
     if mesh_scale is not None:
         description = replace(description, mesh_scale=check_scale(mesh_scale, str(path)))
-    return load_described(description, continuous_steps=continuous_steps)
+    return description
 
 
 def load_described(description: ObjectDescription, *, continuous_steps: int = DEFAULT_STEPS) -> ObjectModel:
