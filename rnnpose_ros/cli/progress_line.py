@@ -31,3 +31,13 @@ class ProgressLine:
         elif now - self._shown_at >= _PLAIN_PERIOD_S:
             print(f"{self._name}: {text}", file=sys.stderr, flush=True)
             self._shown_at = now
+
+
+def remaining_time(started: float, *, done: int, missing: int) -> str:
+    """``, 1.3/s, 2 min 05 s left``: from the rate since ``started`` (``time.monotonic``); empty before the first."""
+    seconds = time.monotonic() - started
+    if done < 1 or seconds <= 0:
+        return ""
+    left = round(missing * seconds / done)
+    words = f"{left // 3600} h {left % 3600 // 60:02d} min" if left >= 3600 else f"{left // 60} min {left % 60:02d} s"
+    return f", {done / seconds:.1f}/s, {words} left"

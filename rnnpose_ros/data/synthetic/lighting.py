@@ -103,6 +103,14 @@ def lit_colors(
     return diffuse
 
 
+def pixel_rays(rows: NDArray, columns: NDArray, K: NDArray[np.float64]) -> Array:
+    """3 N, unit, through the pixels."""
+    x = ((columns - K[0, 2]) / K[0, 0]).astype(np.float32)
+    y = ((rows - K[1, 2]) / K[1, 1]).astype(np.float32)
+    z = 1.0 / np.sqrt(x * x + y * y + 1)
+    return np.stack([x * z, y * z, z])
+
+
 def _add_gloss(
     color: Array, normals: Array, rays: Array, facing: Array, *, light: Illumination, surface: Surface
 ) -> None:

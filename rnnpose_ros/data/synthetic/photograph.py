@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from rnnpose_ros.data.synthetic.backgrounds import BackgroundPool
 from rnnpose_ros.data.synthetic.camera_look import photographed
 from rnnpose_ros.data.synthetic.layers import CutOuts, Layer, shaded
-from rnnpose_ros.data.synthetic.lighting import Surface, lit_colors, random_illumination
+from rnnpose_ros.data.synthetic.lighting import Surface, lit_colors, pixel_rays, random_illumination
 from rnnpose_ros.data.synthetic.occluders import random_occluder
 from rnnpose_ros.data.synthetic.randomization import LookRanges
+from rnnpose_ros.data.synthetic.shade import soft_shadow, unevenly_lit
 from rnnpose_ros.data.synthetic.textures import noise_field
 
 Array = NDArray[Any]
@@ -77,9 +78,7 @@ class Photographer:
         picture = self._surroundings(front, size)
         front.lay_over(picture)
         hidden = self._occlude(picture, mask)
-        if self._rng.random() < 0.3:
-            shade = noise_field(self._rng, 32, octaves=1)[..., 0] * np.float32(self._rng.uniform(0.1, 0.4))
-            picture = shaded(picture, np.maximum(cv2.resize(1 + shade, (size, size)), 0.2))
+        picture = unevenly_lit(picture, rng=self._rng)
         grid = max(16, round(source_px))
         if grid < _RESAMPLED_BELOW * size:
             picture = cv2.resize(picture, (grid, grid), interpolation=cv2.INTER_AREA)
@@ -99,7 +98,7 @@ class Photographer:
         color = lit_colors(
             albedo,
             view.normals.reshape(3, -1)[:, covered],
-            _rays(rows, columns, view.K),
+            pixel_rays(rows, columns, view.K),
             light=random_illumination(rng),
             surface=surface,
             shadow=self._shadow_field(size)[rows // view.factor, columns // view.factor]
@@ -136,20 +135,8 @@ class Photographer:
             extent = rng.uniform(0.5, 0.9) * size
             self._cutouts.draw(rng, size, centre=centre, extent=extent, last=True).lay_over(picture)
         if rng.random() < 0.6:
-            picture = shaded(picture, self._cast_shadow(front, size))
+            picture = shaded(picture, soft_shadow(front.covers((size, size)), rng=rng))
         return picture
-
-    def _cast_shadow(self, front: Layer, size: int) -> Array:
-        """What the object's soft shadow leaves of the light behind it."""
-        rng = self._rng
-        coarse = size // 4
-        offset = (rng.normal(0, 0.06) * coarse, rng.uniform(-0.02, 0.12) * coarse)
-        alpha = front.covers((size, size)).astype(np.float32)
-        small = cv2.resize(alpha, (coarse, coarse), interpolation=cv2.INTER_AREA)
-        small = cv2.warpAffine(small, np.array([[1, 0, offset[0]], [0, 1, offset[1]]]), (coarse, coarse))
-        reach = int(rng.uniform(0.03, 0.12) * coarse) * 2 + 1
-        soft = cv2.resize(cv2.blur(cv2.blur(small, (reach, reach)), (reach, reach)), (size, size))
-        return 1 - np.float32(rng.uniform(0.2, 0.75)) * soft
 
     def _occlude(self, picture: Array, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Lays things over the picture that leave enough of the object; says where they lie."""
@@ -164,11 +151,3 @@ class Photographer:
                 layer.lay_over(picture)
                 hidden = covers
         return hidden
-
-
-def _rays(rows: NDArray, columns: NDArray, K: NDArray[np.float64]) -> Array:
-    """3 N, unit, through the pixels."""
-    x = ((columns - K[0, 2]) / K[0, 0]).astype(np.float32)
-    y = ((rows - K[1, 2]) / K[1, 1]).astype(np.float32)
-    z = 1.0 / np.sqrt(x * x + y * y + 1)
-    return np.stack([x * z, y * z, z])
