@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 
-from rnnpose_ros.geometry.perturbation import N1, perturb
+from rnnpose_ros.geometry.perturbation import N1, N3, perturb
 from rnnpose_ros.geometry.rotations import rotation_angle
 from rnnpose_ros.geometry.se3 import exp_se3, from_rotation_translation
 
@@ -42,3 +43,18 @@ def test_pose_helper_builds_the_matrix() -> None:
     T = from_rotation_translation(torch.eye(3), torch.tensor([1.0, 2.0, 3.0]))
     assert T[3].tolist() == [0.0, 0.0, 0.0, 1.0]
     assert T[:3, 3].tolist() == [1.0, 2.0, 3.0]
+
+
+def test_n3_turns_by_every_angle_from_45_to_90_degrees_alike() -> None:
+    T = torch.eye(4, dtype=torch.float64).repeat(4000, 1, 1)
+    angles = torch.rad2deg(rotation_angle(perturb(T, noise=N3, generator=torch.Generator().manual_seed(0))[:, :3, :3]))
+    assert 45.0 <= float(angles.min()) < 45.2
+    assert 89.8 < float(angles.max()) <= 90.0
+    assert float(angles.mean()) == pytest.approx(67.5, abs=1.0)
+
+
+@pytest.mark.parametrize(("diameter", "factor"), [(0.05, 0.5), (0.1, 1.0), (0.2, 1.0), (0.4, 1.0), (0.8, 2.0)])
+def test_translation_noise_grows_with_objects_far_from_20_cm_and_rotation_does_not(diameter, factor) -> None:
+    noise = N1.for_diameter(diameter)
+    assert noise.translation_std == pytest.approx(tuple(factor * s for s in N1.translation_std))
+    assert noise.rotation_std == N1.rotation_std
