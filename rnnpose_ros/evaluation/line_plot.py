@@ -1,4 +1,4 @@
-"""A small line plot as inline SVG: errors over time on a logarithmic axis."""
+"""Small line plots as inline SVG: errors on a logarithmic axis, shares from 0 to 100 %."""
 
 from __future__ import annotations
 
@@ -29,15 +29,17 @@ class _Axes:
 
     x_low: float
     x_high: float
-    low_decade: int
-    high_decade: int
+    low: int
+    """Of the upward axis: an exponent of ten, or a share."""
+    high: int
+    is_log: bool = True
 
     def across(self, value: float) -> float:
         return _LEFT + (value - self.x_low) / (self.x_high - self.x_low) * (_WIDTH - _LEFT - _RIGHT)
 
     def up(self, value: float) -> float:
-        decades = math.log10(max(value, 10.0**self.low_decade)) - self.low_decade
-        return _HEIGHT - _BOTTOM - decades / (self.high_decade - self.low_decade) * (_HEIGHT - _TOP - _BOTTOM)
+        place = math.log10(max(value, 10.0**self.low)) if self.is_log else value
+        return _HEIGHT - _BOTTOM - (place - self.low) / (self.high - self.low) * (_HEIGHT - _TOP - _BOTTOM)
 
 
 def log_plot(
@@ -52,12 +54,25 @@ def log_plot(
         y_title: Axis title.
         limit: A dashed line at this value.
     """
-    axes = _axes(x, curves)
-    parts = [f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(y_title)}">', *_grid(axes)]
-    if limit is not None and 10.0**axes.low_decade < limit < 10.0**axes.high_decade:
+    axes = _log_axes(x, curves)
+    parts = []
+    if limit is not None and 10.0**axes.low < limit < 10.0**axes.high:
         parts += [_horizontal("limit", axes.up(limit)), _text(_WIDTH - _RIGHT, axes.up(limit) - 5, f"{limit:g}", "end")]
+    return _plot(x, curves, axes, x_title, y_title, parts)
+
+
+def share_plot(x: Float[np.ndarray, "N"], curves: Sequence[Curve], *, x_title: str, y_title: str) -> str:
+    """An SVG element with shares (0..1) over ``x``; see :func:`log_plot`."""
+    x_low, x_high = _range(x)
+    return _plot(x, curves, _Axes(x_low, x_high, 0, 1, is_log=False), x_title, y_title, [], dots=False)
+
+
+def _plot(
+    x: np.ndarray, curves: Sequence[Curve], axes: _Axes, x_title: str, y_title: str, below: list[str], dots: bool = True
+) -> str:
+    parts = [f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(y_title)}">', *_grid(axes), *below]
     for i, curve in enumerate(curves):
-        parts += _drawn(curve, x, axes)
+        parts += _drawn(curve, x, axes, dots=dots)
         left = _LEFT + 150 * i
         parts.append(f'<rect x="{left}" y="10" width="14" height="4" rx="2" fill="{curve.color}"/>')
         parts.append(_text(left + 20, 16.0, curve.name, "start"))
@@ -66,27 +81,37 @@ def log_plot(
     return "".join([*parts, "</svg>"])
 
 
-def _axes(x: np.ndarray, curves: Sequence[Curve]) -> _Axes:
+def _log_axes(x: np.ndarray, curves: Sequence[Curve]) -> _Axes:
     finite = np.concatenate([c.values[np.isfinite(c.values) & (c.values > 0)] for c in curves])
     low, high = (float(finite.min()), float(finite.max())) if len(finite) else (1.0, 10.0)
-    x_low, x_high = (float(x[0]), float(x[-1])) if len(x) > 1 and x[-1] > x[0] else (0.0, 1.0)
+    x_low, x_high = _range(x)
     return _Axes(x_low, x_high, math.floor(math.log10(low)), math.ceil(math.log10(high * 1.001)))
 
 
+def _range(x: np.ndarray) -> tuple[float, float]:
+    return (float(x[0]), float(x[-1])) if len(x) > 1 and x[-1] > x[0] else (0.0, 1.0)
+
+
 def _grid(axes: _Axes) -> list[str]:
+    if axes.is_log:
+        levels = [(10.0**decade, f"{10.0**decade:g}") for decade in range(axes.low, axes.high + 1)]
+    else:
+        levels = [(0.2 * i, f"{20 * i} %") for i in range(6)]
     parts = []
-    for decade in range(axes.low_decade, axes.high_decade + 1):
-        y = axes.up(10.0**decade)
-        parts += [_horizontal("grid", y), _text(_LEFT - 8, y + 4, f"{10.0**decade:g}", "end")]
+    for value, words in levels:
+        y = axes.up(value)
+        parts += [_horizontal("grid", y), _text(_LEFT - 8, y + 4, words, "end")]
     ticks = _ticks(axes.x_low, axes.x_high)
     return parts + [_text(axes.across(t), _HEIGHT - _BOTTOM + 18, f"{t:g}", "middle") for t in ticks]
 
 
-def _drawn(curve: Curve, x: np.ndarray, axes: _Axes) -> list[str]:
-    """A line through neighbouring values and a dot at each."""
+def _drawn(curve: Curve, x: np.ndarray, axes: _Axes, *, dots: bool) -> list[str]:
+    """A line through neighbouring values, with a dot at each where asked."""
     pairs = zip(x.tolist(), curve.values.tolist(), strict=True)
     points = [(axes.across(a), axes.up(b)) if math.isfinite(b) else None for a, b in pairs]
     line = f'<path d="{_path(points)}" fill="none" stroke="{curve.color}" stroke-width="1.8"/>'
+    if not dots:
+        return [line]
     return [line] + [f'<circle cx="{p[0]:.1f}" cy="{p[1]:.1f}" r="1.8" fill="{curve.color}"/>' for p in points if p]
 
 
