@@ -1,4 +1,4 @@
-"""``rnnpose evaluate``: accuracy on a recorded sequence with reference poses."""
+"""``rnnpose evaluate``: accuracy on a recorded sequence with reference poses; its stages measure on datasets."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import sys
 from pathlib import Path
 
 from rnnpose_ros.cli.engine import add_engine_arguments, load_refiner
+from rnnpose_ros.cli.evaluate_dataset import add_stages
+from rnnpose_ros.errors import InputError
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the verb."""
-    parser = subparsers.add_parser("evaluate", help="measure accuracy on a sequence with reference poses")
-    parser.add_argument(
-        "--data", type=Path, required=True, help="folder: camera.json, poses.json, mesh, video or pictures"
-    )
+    parser = subparsers.add_parser("evaluate", help="measure accuracy on a sequence or dataset with reference poses")
+    parser.add_argument("--data", type=Path, help="folder: camera.json, poses.json, mesh, video or pictures")
     parser.add_argument("--seeds", type=int, default=3, help="starts per frame")
     parser.add_argument("--noise", type=float, default=1.0, help="factor on the start noise N1 (15 deg, 1/1/5 cm)")
     parser.add_argument("--every", type=int, default=1, help="take every so many reference frames")
@@ -26,6 +26,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--json", action="store_true", help="print one JSON line instead of the table")
     add_engine_arguments(parser)
     parser.set_defaults(run=run)
+    add_stages(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -33,6 +34,8 @@ def run(args: argparse.Namespace) -> int:
     from rnnpose_ros.evaluation.benchmark import Trial, evaluate_sequence, summarize
     from rnnpose_ros.sources.sequence import read_sequence
 
+    if args.data is None:
+        raise InputError("give --data FOLDER (a sequence), or a stage: rnnpose evaluate predict --dataset FOLDER")
     sequence = read_sequence(args.data)
     refiner = load_refiner(args.weights, device=args.device, precision=args.precision, settings=args.set)
     trials: list[Trial] = []
