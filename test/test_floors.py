@@ -41,6 +41,7 @@ ONE_PLACE = {
     "openvino": "acceleration/openvino_engine.py",
     "pytorch3d": "rendering/pytorch3d_renderer.py",
     "rclpy": "ros/",
+    "tensorboard": "training/run_log.py",
     "tf2_ros": "ros/",
     "trimesh": "objects/mesh_io.py",
     "warp": "rendering/warp_kernels.py",

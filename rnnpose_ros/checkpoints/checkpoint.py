@@ -13,10 +13,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from rnnpose_ros.config import build, flatten
 from rnnpose_ros.errors import CheckpointError, ConfigError
+from rnnpose_ros.files import make_folder, write_whole
 from rnnpose_ros.geometry.crop import CropConvention
 from rnnpose_ros.networks.paper_network import PaperConfig, PaperNetwork, TrainedFor
 from rnnpose_ros.networks.precision import use_bfloat16
@@ -56,6 +57,9 @@ def save_checkpoint(path: Path, network: Network, info: CheckpointInfo, *, half:
         network: Its parameters are written.
         info: Goes into the metadata.
         half: Store float16 (half the size; loaded back as float32).
+
+    Raises:
+        OutputError: It cannot be written.
     """
     tensors = {
         name: (t.detach().cpu().half() if half and t.is_floating_point() else t.detach().cpu()).contiguous()
@@ -70,10 +74,8 @@ def save_checkpoint(path: Path, network: Network, info: CheckpointInfo, *, half:
         "neighbour_limits": list(info.neighbour_limits),
         "meshes": info.meshes,
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    save_file(tensors, partial, metadata={"format": _FORMAT, "info": json.dumps(body)})
-    partial.replace(path)
+    make_folder(path.parent)
+    write_whole(path, save(tensors, metadata={"format": _FORMAT, "info": json.dumps(body)}))
 
 
 def read_info(path: Path) -> CheckpointInfo:

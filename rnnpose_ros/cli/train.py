@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import subprocess
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from rnnpose_ros.types import ObjectModel
@@ -37,10 +37,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Starts the run, over several processes through torchrun where asked."""
     if args.processes > 1 and "RANK" not in os.environ:
-        return _launch(args)
+        _become_torchrun(args)
     import torch
     import torch.distributed as dist
 
+    from rnnpose_ros.cli.progress_line import ProgressLine
     from rnnpose_ros.cli.settings import parse_settings
     from rnnpose_ros.rendering.warp_renderer import WarpRenderer
     from rnnpose_ros.training.recipes import make_recipe
@@ -53,8 +54,6 @@ def run(args: argparse.Namespace) -> int:
     if device == "cuda" and distributed:
         device = f"cuda:{os.environ['LOCAL_RANK']}"
         torch.cuda.set_device(device)
-    if args.device == "cpu":
-        torch.set_num_threads(1 if distributed else max(1, (os.cpu_count() or 1)))
     renderer = WarpRenderer(device)
     recipe = make_recipe(args.recipe, parse_settings(args.set), renderer)
     objects = given_objects(args.mesh)
@@ -62,11 +61,23 @@ def run(args: argparse.Namespace) -> int:
         # Gradients go by nccl where they lie on GPUs, everything small by gloo.
         dist.init_process_group("gloo" if args.device == "cpu" else "cpu:gloo,cuda:nccl")
     try:
-        Trainer(recipe, renderer, args.out, objects=objects).run()
+        with ProgressLine("train") as line:
+            trainer = Trainer(recipe, renderer, args.out, objects=objects, show=line.show)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, lambda *_: trainer.stop())
+            finished = trainer.run()
     finally:
         if distributed:
             dist.destroy_process_group()
-    return 0
+    if rank == 0:
+        print(_last_words(args.out, finished=finished))
+    return 0 if finished else 130
+
+
+def _last_words(out: Path, *, finished: bool) -> str:
+    if finished:
+        return f"weights in {out / 'weights.safetensors'}"
+    return f"stopped and saved; the same command goes on from there, and {out / 'weights.safetensors'} can be used"
 
 
 def given_objects(addresses: Sequence[str]) -> list[ObjectModel]:
@@ -84,8 +95,8 @@ def given_objects(addresses: Sequence[str]) -> list[ObjectModel]:
     return models
 
 
-def _launch(args: argparse.Namespace) -> int:
-    """The same command under torchrun."""
+def _become_torchrun(args: argparse.Namespace) -> NoReturn:
+    """The same command under torchrun, in this process's place, so that signals reach it."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={args.processes}"]
     command += ["-m", "rnnpose_ros.cli.main", "train", "--recipe", args.recipe]
     command += ["--out", str(args.out), "--device", args.device]
@@ -93,4 +104,4 @@ def _launch(args: argparse.Namespace) -> int:
         command += ["--mesh", mesh]
     for setting in args.set:
         command += ["--set", setting]
-    return subprocess.call(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    os.execve(sys.executable, command, {**os.environ, "OMP_NUM_THREADS": "1"})

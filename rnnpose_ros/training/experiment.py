@@ -34,6 +34,8 @@ class TrainingConfig:
     """Settings of the loop; a recipe's settings extend them."""
 
     minutes: float = param(120.0, doc="Time budget; the schedule ends with it", unit="min", bounds=(0.01, 1e5))
+    steps: int = param(0, doc="Budget in optimiser steps; where it is not 0, minutes do not count", bounds=(0, 10**9))
+    streams: int = param(2, doc="Streams of samples, each a batch a step; processes share them", bounds=(1, 4096))
     stages: str = param(
         "0.6:160:1.35:4:4, 1.0:240:1.25:2:4",
         doc="Parts of the run: share of the budget : crop px : margin : batch per stream : iterations",
@@ -42,13 +44,17 @@ class TrainingConfig:
     average_decay: float = param(0.998, doc="Of the weights' exponential average", bounds=(0.0, 0.99999))
     seed: int = param(1, doc="Of weights and samples", bounds=(0, 2**31))
     log_seconds: float = param(15.0, doc="Between two log lines", unit="s", bounds=(0.0, 3600.0))
-    save_seconds: float = param(60.0, doc="Between two checkpoints", unit="s", bounds=(0.0, 3600.0))
+    save_seconds: float = param(60.0, doc="Between two checkpoints", unit="s", bounds=(0.0, 120.0))
     scenes: SceneConfig = SceneConfig()
 
     def stage_at(self, share: float) -> Stage:
         """The stage that a share of the budget falls into."""
         stages = parse_stages(self.stages)
         return next((s for s in stages if share < s.until), stages[-1])
+
+    def share(self, *, step: int, seconds: float) -> float:
+        """How much of the budget is used, 0..1 and beyond."""
+        return step / self.steps if self.steps else seconds / (60.0 * self.minutes)
 
     def provenance(self) -> dict[str, Any]:
         """What a checkpoint says of its making."""

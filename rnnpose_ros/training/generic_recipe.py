@@ -80,7 +80,8 @@ class GenericRecipe:
         self.network.mixed_precision = config.mixed_precision
         _freeze(self.network, config.frozen)
         self._renderer = renderer
-        self._features = FeatureCache(renderer, capacity=512)
+        pool_size = config.scenes.objects.pool_size
+        self._features = FeatureCache(renderer, capacity=config.streams * (pool_size + pool_size // 4 + 1))
 
     def losses(self, batch: TrainingBatch, *, iterations: int, step: int, random: torch.Generator) -> Losses:
         """Renders the references, runs one cycle, and compares it with the truth."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import nn
@@ -50,6 +50,15 @@ class ExponentialAverage(Generic[Network]):
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
         self.decay = decay
         self._updates = 0
+
+    def state(self) -> dict[str, Any]:
+        """The weights, and how often they were updated."""
+        return {"network": self.network.state_dict(), "updates": self._updates}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes on where :meth:`state` was taken."""
+        self.network.load_state_dict(state["network"])
+        self._updates = int(state["updates"])
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:

@@ -1,0 +1,69 @@
+"""Training runs of a few seconds: a tiny network, tiny pictures, tiny pools."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rnnpose_ros.rendering.warp_renderer import WarpRenderer
+from rnnpose_ros.training.generic_recipe import GenericRecipe
+from rnnpose_ros.training.recipes import make_recipe
+from rnnpose_ros.training.trainer import Trainer
+
+_TINY: dict[str, Any] = {
+    "stages": "0.5:48:1.3:1:2, 1.0:56:1.3:1:2",
+    "learning_rate": 2e-3,
+    "pose_ramp_steps": 1,
+    "mixed_precision": False,
+    "network.feature_widths": (8, 8, 16, 16),
+    "network.feature_channels": 32,
+    "network.context_widths": (8, 8, 8, 16),
+    "network.context_channels": 16,
+    "network.hidden_channels": 16,
+    "network.correlation_levels": 2,
+    "scenes.objects.pool_size": 5,
+    "scenes.objects.samples_per_object": 3,
+    "scenes.objects.tile_px": 32,
+    "scenes.objects.large_tile_px": 32,
+    "scenes.look.cutouts": 3,
+    "scenes.look.backgrounds": 4,
+}
+
+
+@pytest.fixture(scope="session")
+def tiny_recipe() -> Callable[..., GenericRecipe]:
+    """Makes the generic recipe of a tiny network; settings by dotted name."""
+
+    def make(settings: dict[str, Any] | None = None, *, name: str = "generic") -> GenericRecipe:
+        recipe = make_recipe(name, {**_TINY, **(settings or {})}, WarpRenderer("cpu"))
+        assert isinstance(recipe, GenericRecipe)
+        return recipe
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_trainer(tiny_recipe: Callable[..., GenericRecipe]) -> Callable[..., Trainer]:
+    """Makes a tiny run in this process; settings by dotted name."""
+
+    def make(directory: Path, settings: dict[str, Any] | None = None, **options: Any) -> Trainer:
+        return Trainer(tiny_recipe(settings), WarpRenderer("cpu"), directory, **options)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def train_arguments() -> Callable[..., list[str]]:
+    """The arguments of ``rnnpose`` for a tiny run."""
+
+    def arguments(directory: Path, settings: dict[str, Any]) -> list[str]:
+        command = ["train", "--out", str(directory)]
+        for name, value in {**_TINY, **settings}.items():
+            text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value).lower()
+            command += ["--set", f"{name}={text}"]
+        return command
+
+    return arguments

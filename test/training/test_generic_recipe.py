@@ -1,0 +1,68 @@
+"""The recipes by name, and what fine-tuning leaves alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from rnnpose_ros.errors import ConfigError
+from rnnpose_ros.rendering.warp_renderer import WarpRenderer
+from rnnpose_ros.training.experiment import Stage
+from rnnpose_ros.training.generic_recipe import GenericRecipe
+from rnnpose_ros.training.optimizer import half_cosine
+from rnnpose_ros.training.recipe import Recipe
+from rnnpose_ros.training.recipes import make_recipe
+from rnnpose_ros.training.trainer import Trainer
+
+TinyRecipe = Callable[..., GenericRecipe]
+STAGE = Stage(until=1.0, size=64, margin=1.3, batch=2, iterations=2)
+
+
+def test_fine_tuning_leaves_the_encoders_and_changes_the_rest(
+    tiny_recipe: TinyRecipe, make_trainer: Callable[..., Trainer], tmp_path: Path
+) -> None:
+    make_trainer(tmp_path, {"seed": 9}).save()
+    initial = str(tmp_path / "weights.safetensors")
+    recipe = tiny_recipe({"initial": initial}, name="finetune")
+    before = {name: tensor.clone() for name, tensor in recipe.network.state_dict().items()}
+    random = tiny_recipe({"seed": 9}).network.state_dict()
+    assert all(torch.equal(tensor, random[name]) for name, tensor in before.items())
+    trainer = Trainer(recipe, WarpRenderer("cpu"), tmp_path / "tuned")
+    for _ in range(2):
+        trainer.train_step(0.5, STAGE)
+    changed = {n.split(".")[0] for n, t in recipe.network.state_dict().items() if not torch.equal(t, before[n])}
+    assert changed == {"descriptor", "update_block", "log_sigma"}
+
+
+def test_initial_weights_of_another_network_are_refused(
+    tiny_recipe: TinyRecipe, make_trainer: Callable[..., Trainer], tmp_path: Path
+) -> None:
+    make_trainer(tmp_path).save()
+    with pytest.raises(ConfigError, match=r"holds another network than network\.\* describes"):
+        tiny_recipe({"initial": str(tmp_path / "weights.safetensors"), "network.hidden_channels": 32})
+
+
+def test_a_module_that_cannot_be_frozen_is_named(tiny_recipe: TinyRecipe) -> None:
+    with pytest.raises(ConfigError, match="no module 'encoder'; it has features, context"):
+        tiny_recipe({"frozen": "encoder"})
+
+
+def test_an_unknown_recipe_is_named() -> None:
+    with pytest.raises(ConfigError, match="unknown recipe 'best': expected one of generic, finetune"):
+        make_recipe("best", {}, WarpRenderer("cpu"))
+
+
+def test_the_generic_recipe_is_a_recipe(tiny_recipe: TinyRecipe) -> None:
+    assert isinstance(tiny_recipe(), Recipe)
+
+
+def test_the_schedule_warms_up_and_ends_low() -> None:
+    rate = partial(half_cosine, peak=2.0, warmup_share=0.1)
+    assert rate(0.01) == pytest.approx(0.2)
+    assert rate(0.1) == pytest.approx(2.0)
+    assert rate(0.55) == pytest.approx(0.505 * 2.0)
+    assert rate(1.0) == pytest.approx(0.01 * 2.0)
