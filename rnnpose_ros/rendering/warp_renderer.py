@@ -17,10 +17,11 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
-from torch.nn import functional
 
-from rnnpose_ros.errors import AssetError, BackendUnavailableError, InputError
+from rnnpose_ros.errors import AssetError, BackendUnavailableError
 from rnnpose_ros.rendering import warp_kernels
+from rnnpose_ros.rendering.checks import check_counts, check_mesh
+from rnnpose_ros.rendering.texture import mip_levels
 from rnnpose_ros.rendering.warp_kernels import wp
 from rnnpose_ros.types import CameraIntrinsics, Mesh, RenderBuffers
 
@@ -74,7 +75,7 @@ class WarpRenderer:
         Raises:
             AssetError: Faces point outside the vertices, or the texture is too large.
         """
-        _check_mesh(mesh)
+        check_mesh(mesh)
         vertices = self._own(mesh.vertices, torch.float32)
         faces = self._own(mesh.faces, torch.int32)
         corner_normals = self._own(mesh.corner_normals, torch.float32)
@@ -107,7 +108,7 @@ class WarpRenderer:
             InputError: The numbers of meshes, poses, cameras and attributes do not fit.
         """
         batch = len(T_camera_object)
-        _check_counts(meshes, batch, camera, attributes)
+        check_counts([len(mesh.vertices) for mesh in meshes], batch, camera, attributes)
         shared = all(mesh is meshes[0] for mesh in meshes)
         distinct = meshes[:1] if shared else meshes
         table = torch.stack([mesh.table for mesh in distinct])
@@ -197,39 +198,12 @@ def _shared(tensor: Tensor, dtype: Any = None) -> Any:
 
 
 def _mip_chain(texture: UInt8[Tensor, "Ht Wt 3"]) -> tuple[UInt8[Tensor, "N"], int]:
-    """All levels down to one texel, flat, one after the other, and their number."""
-    level = texture.detach().permute(2, 0, 1)[None].float()
-    chain = [texture.reshape(-1)]
-    while max(level.shape[2:]) > 1:
-        height, width = level.shape[2:]
-        level = functional.adaptive_avg_pool2d(level, (max(height // 2, 1), max(width // 2, 1)))
-        chain.append(level[0].permute(1, 2, 0).round().to(torch.uint8).reshape(-1))
-    return torch.cat(chain), len(chain)
+    """All levels down to one texel, flat, one after the other, and their number.
 
-
-def _check_mesh(mesh: Mesh) -> None:
-    if mesh.texture is not None and 4 * mesh.texture.numel() >= 3 * 2**31:
-        raise AssetError(
-            f"a texture of {mesh.texture.shape[1]} x {mesh.texture.shape[0]} texels is too large; make it smaller"
-        )
-    if len(mesh.faces) == 0:
-        raise AssetError("the mesh has no faces; nothing can be drawn")
-    lowest, highest = int(mesh.faces.min()), int(mesh.faces.max())
-    if lowest < 0 or highest >= len(mesh.vertices):
-        raise AssetError(
-            f"faces use vertices {lowest} to {highest}, but there are {len(mesh.vertices)}; the mesh file is damaged"
-        )
-
-
-def _check_counts(
-    meshes: Sequence[WarpMesh], batch: int, camera: CameraIntrinsics, attributes: Sequence[Tensor] | None
-) -> None:
-    if len(meshes) not in (1, batch) or len(camera.K) not in (1, batch):
-        raise InputError(
-            f"expected 1 or {batch} meshes and cameras for {batch} poses, got {len(meshes)} and {len(camera.K)}"
-        )
-    if attributes is None:
-        return
-    counts = [len(mesh.vertices) for mesh in meshes]
-    if [len(values) for values in attributes] != counts:
-        raise InputError(f"expected attributes for {counts} vertices, got {[len(values) for values in attributes]}")
+    Raises:
+        AssetError: They would not fit into the kernels' 32-bit indices.
+    """
+    if 4 * texture.numel() >= 3 * 2**31:
+        raise AssetError(f"a texture of {texture.shape[1]} x {texture.shape[0]} texels is too large; make it smaller")
+    levels = mip_levels(texture)
+    return torch.cat([level[0].permute(1, 2, 0).round().to(torch.uint8).reshape(-1) for level in levels]), len(levels)
