@@ -5,11 +5,16 @@ from __future__ import annotations
 import itertools
 import os
 import random
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+
+from rnnpose_ros.errors import BackendUnavailableError
+from rnnpose_ros.rendering.backends import make_renderer
+from rnnpose_ros.rendering.renderer import Renderer
 
 ROOT = Path(__file__).resolve().parents[1]
 SEED = 20221
@@ -50,6 +55,22 @@ def shared_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no shared data: {folder} is not there (RNNPOSE_SHARED names another folder)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def pytorch3d_renderer() -> Renderer:
+    """Skips with the reason where PyTorch3D is absent."""
+    try:
+        return make_renderer("pytorch3d")
+    except BackendUnavailableError as error:
+        pytest.skip(f"PyTorch3D cannot be imported: {error.__cause__}")
+
+
+@pytest.fixture
+def without_pytorch3d(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if it were not installed."""
+    for name in ("pytorch3d", "pytorch3d.renderer", "pytorch3d.renderer.mesh", "pytorch3d.structures"):
+        monkeypatch.setitem(sys.modules, name, None)
 
 
 @pytest.fixture

@@ -75,8 +75,10 @@ class _Case:
 
 def _refiner(args: argparse.Namespace) -> Refiner:
     if args.network == "paper":
-        return make_paper_refiner(args.weights, device=args.device, settings=args.set)
-    return load_refiner(args.weights, device=args.device, precision=args.precision, settings=args.set)
+        return make_paper_refiner(args.weights, device=args.device, renderer=args.renderer, settings=args.set)
+    return load_refiner(
+        args.weights, device=args.device, renderer=args.renderer, precision=args.precision, settings=args.set
+    )
 
 
 def _cases(args: argparse.Namespace) -> Iterator[_Case]:
@@ -102,6 +104,7 @@ def _facts(args: argparse.Namespace, refiner: Refiner, case: _Case, timing: Timi
     return {
         "network": refiner.network.config.family,
         "device": args.device,
+        "renderer": args.renderer,
         "precision": "bfloat16" if getattr(refiner.network, "mixed_precision", False) else "float32",
         "threads": torch.get_num_threads(),
         "objects": args.objects,
@@ -123,7 +126,8 @@ def _facts(args: argparse.Namespace, refiner: Refiner, case: _Case, timing: Timi
 
 def _table(facts: dict[str, Any]) -> str:
     lines = [
-        f"{facts['network']} on {facts['device']} ({facts['threads']} threads, {facts['precision']}), "
+        f"{facts['network']} on {facts['device']} ({facts['threads']} threads, {facts['precision']}, "
+        f"{facts['renderer']}), "
         f"{facts['objects']} object(s) of {facts['faces']} faces, "
         f"{facts['cycles']} cycles x {facts['iterations']} iterations, {facts['crop_px']} px crop, "
         f"{facts['runs']} runs",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rnnpose_ros.errors import InputError
+from rnnpose_ros.rendering.backends import RENDERERS, make_renderer
 
 if TYPE_CHECKING:
     from rnnpose_ros.refinement.refiner import Refiner
@@ -18,6 +19,9 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", type=Path, help="safetensors file (default: the packaged small network)")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument(
+        "--renderer", default=RENDERERS[0], choices=RENDERERS, help="what draws the references (default: %(default)s)"
+    )
+    parser.add_argument(
         "--precision",
         default="auto",
         choices=("auto", "float32", "bfloat16"),
@@ -27,19 +31,25 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def load_refiner(
-    weights: Path | None, *, device: str = "cpu", precision: str = "auto", settings: Sequence[str] = ()
+    weights: Path | None,
+    *,
+    device: str = "cpu",
+    renderer: str = RENDERERS[0],
+    precision: str = "auto",
+    settings: Sequence[str] = (),
 ) -> Refiner:
     """A refiner with trained weights.
 
     Args:
         weights: A safetensors file; the packaged ``small`` network when None.
         device: "cpu" or "cuda".
+        renderer: One of ``rendering.backends.RENDERERS``.
         precision: "auto", "float32" or "bfloat16", see ``networks.precision``.
         settings: ``name=value`` entries for :class:`RefinerConfig`.
 
     Raises:
         CheckpointError: The weights cannot be used.
-        BackendUnavailableError: The device is not here.
+        BackendUnavailableError: The device or the renderer is not here.
         ConfigError: A setting is unknown or out of bounds.
     """
     from rnnpose_ros.checkpoints.checkpoint import default_weights, load_network
@@ -47,20 +57,22 @@ def load_refiner(
     from rnnpose_ros.config import build
     from rnnpose_ros.refinement.refiner import Refiner, RefinerConfig
     from rnnpose_ros.refinement.status import Calibration
-    from rnnpose_ros.rendering.warp_renderer import WarpRenderer
 
     config = build(RefinerConfig, parse_settings(settings))
-    renderer = WarpRenderer(device)
+    backend = make_renderer(renderer, device)
     network, info = load_network(weights or default_weights(), device=device, precision=precision)
-    return Refiner(network, renderer, config, calibration=Calibration.from_mapping(info.calibration))
+    return Refiner(network, backend, config, calibration=Calibration.from_mapping(info.calibration))
 
 
-def make_paper_refiner(weights: Path | None, *, device: str = "cpu", settings: Sequence[str] = ()) -> Refiner:
+def make_paper_refiner(
+    weights: Path | None, *, device: str = "cpu", renderer: str = RENDERERS[0], settings: Sequence[str] = ()
+) -> Refiner:
     """A refiner of the published layout and conventions that takes any mesh: for measuring time, not for poses.
 
     Args:
         weights: A safetensors file of the ``paper`` family; random weights when None.
         device: "cpu" or "cuda".
+        renderer: One of ``rendering.backends.RENDERERS``.
         settings: ``name=value`` entries for :class:`RefinerConfig`.
 
     Raises:
@@ -75,10 +87,9 @@ def make_paper_refiner(weights: Path | None, *, device: str = "cpu", settings: S
     from rnnpose_ros.geometry.crop import CropConvention
     from rnnpose_ros.networks.paper_network import PaperConfig, PaperNetwork, TrainedFor
     from rnnpose_ros.refinement.refiner import Refiner, RefinerConfig
-    from rnnpose_ros.rendering.warp_renderer import WarpRenderer
 
     config = build(RefinerConfig, parse_settings(settings))
-    renderer = WarpRenderer(device)
+    backend = make_renderer(renderer, device)
     if weights is None:
         torch.manual_seed(0)
         network = PaperNetwork(PaperConfig(input_scaling="published")).to(device).eval()
@@ -89,4 +100,4 @@ def make_paper_refiner(weights: Path | None, *, device: str = "cpu", settings: S
             raise InputError(f"{weights} holds a network of family {loaded.config.family!r}, not 'paper'")
         network = loaded
         network.trained_for = TrainedFor(convention=loaded.trained_for.convention)
-    return Refiner(network, renderer, config)
+    return Refiner(network, backend, config)

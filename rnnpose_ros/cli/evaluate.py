@@ -37,7 +37,9 @@ def run(args: argparse.Namespace) -> int:
     if args.data is None:
         raise InputError("give --data FOLDER (a sequence), or a stage: rnnpose evaluate predict --dataset FOLDER")
     sequence = read_sequence(args.data)
-    refiner = load_refiner(args.weights, device=args.device, precision=args.precision, settings=args.set)
+    refiner = load_refiner(
+        args.weights, device=args.device, renderer=args.renderer, precision=args.precision, settings=args.set
+    )
     trials: list[Trial] = []
     total = args.seeds * len(sorted(sequence.poses)[:: args.every])
     for trial in evaluate_sequence(

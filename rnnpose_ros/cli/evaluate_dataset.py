@@ -63,7 +63,9 @@ def run_predict(args: argparse.Namespace) -> int:
     weights = args.weights or default_weights()
     dataset = read_bop(args.dataset, split=args.split, models=args.models, targets=args.targets)
     starts = open_starts(args.init, dataset.models, noise=args.noise, seeds=args.seeds, seed=args.seed)
-    refiner = load_refiner(weights, device=args.device, precision=args.precision, settings=args.set)
+    refiner = load_refiner(
+        weights, device=args.device, renderer=args.renderer, precision=args.precision, settings=args.set
+    )
     manifest = Manifest(
         dataset=str(args.dataset.resolve()),
         split=args.split,
@@ -71,7 +73,13 @@ def run_predict(args: argparse.Namespace) -> int:
         targets="" if args.targets is None else str(args.targets.resolve()),
         every=args.every,
         configuration=configuration(
-            dataset, starts, refiner, weights=weights, device=args.device, precision=_precision(refiner)
+            dataset,
+            starts,
+            refiner,
+            weights=weights,
+            device=args.device,
+            renderer=args.renderer,
+            precision=_precision(refiner),
         ),
         environment=_environment(weights),
     )

@@ -52,7 +52,9 @@ def run(args: argparse.Namespace) -> int:
     camera = read_camera(args.camera)
     model = load_object(args.mesh, mesh_scale=args.mesh_scale)
     T_truth = None if args.truth is None else pose_from_json(_read_json(args.truth), name="the true pose")
-    refiner = load_refiner(args.weights, device=args.device, precision=args.precision, settings=args.set)
+    refiner = load_refiner(
+        args.weights, device=args.device, renderer=args.renderer, precision=args.precision, settings=args.set
+    )
     if single:
         request = {**_read_json(args.pose), "image": str(args.image)}
         picture_folders = PictureFolders(args.out, args.trace)

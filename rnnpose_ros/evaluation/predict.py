@@ -28,13 +28,21 @@ class PredictionProgress:
 
 
 def configuration(
-    dataset: BopDataset, starts: StartPoses, refiner: Refiner, *, weights: Path, device: str, precision: str
+    dataset: BopDataset,
+    starts: StartPoses,
+    refiner: Refiner,
+    *,
+    weights: Path,
+    device: str,
+    renderer: str,
+    precision: str,
 ) -> dict[str, Any]:
     """All that the predictions depend on, for the manifest."""
     return {
         "dataset_fingerprint": dataset.fingerprint(),
         "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest()[:16],
         "device": device,
+        "renderer": renderer,
         "precision": precision,
         **starts.describe(),
         **{f"refine.{name}": value for name, value in flatten(refiner.config).items()},

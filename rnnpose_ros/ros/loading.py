@@ -12,15 +12,13 @@ import torch
 from rnnpose_ros.checkpoints.checkpoint import default_weights, load_network
 from rnnpose_ros.errors import AssetError, BackendUnavailableError, ConfigError
 from rnnpose_ros.geometry.camera import intrinsics
-from rnnpose_ros.objects.description import read_description
 from rnnpose_ros.objects.library import ObjectLibrary, load_object
-from rnnpose_ros.objects.mesh_io import MESH_SUFFIXES
 from rnnpose_ros.paths import resolve_path
 from rnnpose_ros.refinement.features import FeatureCache
 from rnnpose_ros.refinement.refiner import Refiner, RefinerConfig
 from rnnpose_ros.refinement.status import Calibration
+from rnnpose_ros.rendering.backends import make_renderer
 from rnnpose_ros.rendering.renderer import Renderer
-from rnnpose_ros.rendering.warp_renderer import WarpRenderer
 from rnnpose_ros.ros.fake_engine import FakeEngine
 from rnnpose_ros.ros.parameters import NodeConfig
 from rnnpose_ros.types import ImageFrame, ObjectModel, PoseHypothesis, RefinementResult
@@ -78,9 +76,9 @@ def load_engine(config: NodeConfig) -> PoseEngine:
     if config.engine == "fake":
         return FakeEngine(config.fake)
     device = choose_device(config.device)
+    renderer = make_renderer(config.renderer, device)
     weights = resolve_path(config.weights) if config.weights else default_weights()
     network, info = load_network(weights, device=device, precision=config.precision)
-    renderer = WarpRenderer(device)
     return Refiner(network, renderer, config.refine, calibration=Calibration.from_mapping(info.calibration))
 
 
@@ -105,11 +103,11 @@ def warm_up(engine: PoseEngine, objects: Mapping[str, ObjectModel]) -> None:
 def picture_features(engine: PoseEngine, config: NodeConfig) -> FeatureCache:
     """What debug pictures are drawn with: the engine's own renderer where it has one."""
     own: Renderer | None = getattr(engine, "renderer", None)
-    return FeatureCache(own if own is not None else WarpRenderer(choose_device(config.device)))
+    return FeatureCache(own if own is not None else make_renderer(config.renderer, choose_device(config.device)))
 
 
-def load_objects(config: NodeConfig) -> ObjectLibrary:
-    """Objects, found under every name a detector may call them by; loaded.
+def load_objects(config: NodeConfig) -> dict[str, ObjectModel]:
+    """Objects under all the names a detector may call them by.
 
     One that cannot be loaded is said aloud and left out; the others serve.
 
@@ -126,20 +124,19 @@ def load_objects(config: NodeConfig) -> ObjectLibrary:
     unknown = sorted(set(wanted) - set(library))
     if unknown:
         raise AssetError(f"object_ids: no object is called {unknown[0]!r}; known: {sorted(library)}")
-    loaded: list[str] = []
+    objects: dict[str, ObjectModel] = {}
     for label in wanted:
         try:
-            loaded.append(library[label].label)
+            objects[label] = library[label]
         except AssetError as error:
             logger.error("object %r is left out: %s", label, error)
-    if not loaded:
+    if not objects:
         raise AssetError(f"none of the objects at {path} could be loaded")
-    return library.subset(loaded)
+    return objects
 
 
-def _library(path: Path) -> ObjectLibrary:
-    if path.suffix.lower() in MESH_SUFFIXES:
-        return ObjectLibrary(models=[load_object(path)])
+def _library(path: Path) -> Mapping[str, ObjectModel]:
     if path.is_dir() and not (path / "object.yaml").is_file():
         return ObjectLibrary.from_directory(path)
-    return ObjectLibrary([read_description(path / "object.yaml" if path.is_dir() else path)])
+    model = load_object(path)
+    return {model.label: model}

@@ -15,10 +15,10 @@ from typing import Any
 from rnnpose_ros.config import Parameter, build, flatten, param, parameters
 from rnnpose_ros.errors import ConfigError
 from rnnpose_ros.refinement.refiner import RefinerConfig
+from rnnpose_ros.rendering.backends import RENDERERS
 from rnnpose_ros.ros.camera_info import RECTIFIED_CHOICES
 from rnnpose_ros.ros.fake_engine import FakeEngineConfig
-from rnnpose_ros.ros.initial_poses import InitialPoseInputConfig
-from rnnpose_ros.tracking.tracking_config import TrackingConfig
+from rnnpose_ros.tracking.tracking_config import InitialPoseConfig, TrackingConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +51,10 @@ class PublishConfig:
 
 @dataclass(frozen=True, slots=True)
 class TfConfig:
-    """How the objects' frames are called, and how other frames are looked up."""
+    """How the objects' frames are called."""
 
     frame_prefix: str = param("rnnpose/", doc="Stands before every child frame")
     frame_template: str = param("{class_id}_{instance}", doc="Child frame of an object")
-    fixed_frame: str = param(
-        "", doc="Frame in which objects stand still between a pose and its picture, such as odom; empty: none"
-    )
-    timeout: float = param(
-        0.1, doc="Longest wait for a transform on its way", unit="s", bounds=(0.0, 2.0), dynamic=True
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +77,7 @@ class NodeConfig:
 
     engine: str = param("rnnpose", doc="fake answers without network, for tests", choices=("rnnpose", "fake"))
     device: str = param("auto", doc="auto, cpu, cuda or cuda:<number>; auto is CUDA where there is one")
+    renderer: str = param(RENDERERS[0], doc="What draws the references; pytorch3d must be installed", choices=RENDERERS)
     precision: str = param(
         "auto",
         doc="Of the convolutions; auto is bfloat16 where the processor computes in it",
@@ -96,10 +91,7 @@ class NodeConfig:
         doc="true uses P of camera_info, false K and D; auto decides by topic name and D",
         choices=RECTIFIED_CHOICES,
     )
-    image_transport: str = param(
-        "raw", doc="compressed listens to <image>/compressed, JPEG or PNG", choices=("raw", "compressed")
-    )
-    initial_pose: InitialPoseInputConfig = InitialPoseInputConfig()
+    initial_pose: InitialPoseConfig = InitialPoseConfig()
     refine: RefinerConfig = RefinerConfig()
     tracking: TrackingConfig = TrackingConfig()
     publish: PublishConfig = PublishConfig()

@@ -31,3 +31,8 @@ def test_the_table_names_every_stage_of_the_small_network(capsys):
 def test_nothing_to_time_is_refused(arguments, capsys):
     assert main(["bench", *arguments]) == 2
     assert "at least 1" in capsys.readouterr().err
+
+
+def test_a_renderer_that_is_not_installed_is_refused_with_how_to_build_it(without_pytorch3d, capsys):
+    assert main(["bench", "--renderer", "pytorch3d", *QUICK]) == 2
+    assert "build it from source" in capsys.readouterr().err

@@ -9,10 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from rnnpose_ros.geometry.camera import intrinsics
+from rnnpose_ros.geometry.se3 import exp_so3
+from rnnpose_ros.rendering.backends import RENDERERS
 from rnnpose_ros.rendering.reference_renderer import ReferenceRenderer
 from rnnpose_ros.rendering.renderer import Renderer
 from rnnpose_ros.rendering.warp_renderer import WarpRenderer
-from rnnpose_ros.types import Mesh
+from rnnpose_ros.types import CameraIntrinsics, Mesh
 
 
 @pytest.fixture(scope="session")
@@ -20,9 +23,34 @@ def warp_renderer() -> WarpRenderer:
     return WarpRenderer("cpu")
 
 
-@pytest.fixture(params=["warp", "reference"])
-def renderer(request: pytest.FixtureRequest, warp_renderer: WarpRenderer) -> Renderer:
-    return warp_renderer if request.param == "warp" else ReferenceRenderer()
+@pytest.fixture(params=RENDERERS)
+def backend(request: pytest.FixtureRequest) -> Renderer:
+    """What a user can choose; skipped with the reason where its library is not here."""
+    return request.getfixturevalue(f"{request.param}_renderer")
+
+
+@pytest.fixture(params=[*RENDERERS, "reference"])
+def renderer(request: pytest.FixtureRequest) -> Renderer:
+    """The same, and the ray caster that judges them."""
+    return ReferenceRenderer() if request.param == "reference" else request.getfixturevalue(f"{request.param}_renderer")
+
+
+@pytest.fixture
+def camera() -> CameraIntrinsics:
+    return intrinsics(92.0, 90.0, 23.3, 15.8, width=48, height=32)
+
+
+@pytest.fixture(scope="session")
+def random_poses() -> Callable[..., Tensor]:
+    def build(seed: int, count: int, *, z: float = 0.4) -> Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        T = torch.eye(4, dtype=torch.float64).repeat(count, 1, 1)
+        T[:, :3, :3] = exp_so3(2.0 * torch.randn(count, 3, generator=generator, dtype=torch.float64))
+        T[:, :2, 3] = 0.04 * torch.randn(count, 2, generator=generator, dtype=torch.float64)
+        T[:, 2, 3] = z
+        return T
+
+    return build
 
 
 @pytest.fixture(scope="session")
