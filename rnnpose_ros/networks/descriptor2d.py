@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rnnpose_ros.geometry.box import Box
+from rnnpose_ros.networks.doubling import convolve_doubled, convolve_doubled_strips
+from rnnpose_ros.networks.normalisation import in_fastest_layout, moments, normalise
+
 _STRIP_ROWS = 20
-_STRIP_CHANNELS = 16
+"""At half of the resolution: large maps are worked through in strips that stay in the processor's cache."""
 
 
 def _conv(inputs: int, outputs: int) -> nn.Conv2d:
@@ -35,29 +41,19 @@ class UpBlock(nn.Module):
         self.convolution = _conv(inputs, outputs)
 
     def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B D H W"]:
-        if torch.is_grad_enabled():
-            return F.relu(F.instance_norm(self.convolution(_doubled(x))), inplace=True)
-        batch, _, height, width = x.shape
-        out = x.new_empty(batch, self.convolution.out_channels, 2 * height, 2 * width)
-        for start in range(0, height, _STRIP_ROWS):
-            self._convolve_strip(x, out, start, min(start + _STRIP_ROWS, height))
-        for channels in out.split(_STRIP_CHANNELS, 1):
-            channels.copy_(F.instance_norm(channels)).relu_()
-        return out
-
-    def _convolve_strip(self, x: Tensor, out: Tensor, start: int, stop: int) -> None:
-        """Output rows ``2 start : 2 stop``: the doubled picture, large and short-lived, is never whole in memory."""
-        above, below = min(start, 2), min(x.shape[2] - stop, 2)
-        doubled = _doubled(x[:, :, start - above : stop + below])
-        # One doubled row above and below for the convolution, where the picture has it; zeros where it ends.
-        top, bottom = 2 * above - int(above > 0), 2 * (above + stop - start) + int(below > 0)
-        rows = F.pad(doubled[:, :, top:bottom], (0, 0, int(above == 0), int(below == 0)))
-        layer = self.convolution
-        out[:, :, 2 * start : 2 * stop] = F.conv2d(rows, layer.weight, layer.bias, padding=(0, 1))
+        return F.relu(normalise(convolve_doubled(x, self.convolution)), inplace=True)
 
 
-def _doubled(x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C H W"]:
-    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+@dataclass(frozen=True, slots=True, eq=False)
+class DecodedPhoto:
+    """All of a photograph's descriptors that depends on the whole of it: the decoder before its last doubling."""
+
+    half: Float[Tensor, "B 192 h w"]
+    """At half of the resolution."""
+    mean: Float[Tensor, "B 128 1 1"]
+    """Of the last doubling's channels, for their normalisation."""
+    scale: Float[Tensor, "B 128 1 1"]
+    """One over their standard deviation."""
 
 
 class Descriptor2D(nn.Module):
@@ -84,30 +80,38 @@ class Descriptor2D(nn.Module):
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B D H W"]:
         """Descriptors of an image in 0..1 whose sides are multiples of 8."""
-        return self.describe(self.decode(image))
+        if torch.is_grad_enabled():
+            return self._describe(F.pad(self.up1(self._half(image)), (1, 1, 1, 1)))
+        return self.describe(self.decode(image), Box(0, image.shape[2], 0, image.shape[3]))
 
-    def decode(self, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 128 H W"]:
-        """All that depends on the whole image (its normalisation does)."""
-        half = self.trunk2(F.max_pool2d(self.trunk1(image), 2))
+    def decode(self, image: Float[Tensor, "B 3 H W"]) -> DecodedPhoto:
+        """All that depends on the whole image (its normalisation does). Without gradients."""
+        half = self._half(image)
+        height, width = half.shape[2:]
+        strips = convolve_doubled_strips(half, self.up1.convolution, Box(0, height, 0, width), rows=_STRIP_ROWS)
+        mean, scale = moments(strip for _, strip in strips)
+        return DecodedPhoto(half, mean, scale)
+
+    def describe(self, decoded: DecodedPhoto, box: Box) -> Float[Tensor, "B D h w"]:
+        """The descriptors in a part of the picture, computed alone: each depends on few pixels around it."""
+        height, width = (2 * n for n in decoded.half.shape[2:])
+        source = box.grown(1, height=height, width=width).halved()
+        strips = convolve_doubled_strips(decoded.half, self.up1.convolution, source, rows=_STRIP_ROWS)
+        features = torch.cat([F.relu_(x.sub_(decoded.mean).mul_(decoded.scale)) for _, x in strips], 2)
+        parts = [
+            self._describe(strip.padded(1, features, origin=source.doubled(), height=height, width=width))
+            for strip in box.strips(2 * _STRIP_ROWS)
+        ]
+        return torch.cat(parts, 2)
+
+    def _half(self, image: Tensor) -> Float[Tensor, "B 192 h w"]:
+        half = self.trunk2(F.max_pool2d(self.trunk1(in_fastest_layout(image)), 2))
         quarter = self.trunk4(F.max_pool2d(half, 2))
         x = self.up4(self.trunk8(F.max_pool2d(quarter, 2)))
         x = self.up2(torch.cat([x, quarter], 1))
-        return self.up1(torch.cat([x, half], 1))
+        return torch.cat([x, half], 1)
 
-    def describe(self, decoded: Float[Tensor, "B 128 H W"]) -> Float[Tensor, "B D H W"]:
-        """Descriptors of decoded features; each depends on the 3x3 pixels around it."""
-        return F.normalize(self.head(F.relu(self.widen(decoded), inplace=True)), dim=1)
-
-    def describe_window(
-        self, decoded: Float[Tensor, "B 128 H W"], *, top: int, bottom: int, left: int, right: int
-    ) -> Float[Tensor, "B D h w"]:
-        """The rows ``top:bottom`` and columns ``left:right`` of :meth:`describe`, computed alone."""
-        height, width = decoded.shape[-2:]
-        before, after = int(left > 0), int(right < width)
-        strips = []
-        for start in range(top, bottom, 2 * _STRIP_ROWS):
-            stop = min(start + 2 * _STRIP_ROWS, bottom)
-            above, below = int(start > 0), int(stop < height)
-            part = self.describe(decoded[:, :, start - above : stop + below, left - before : right + after])
-            strips.append(part[:, :, above : part.shape[2] - below, before : part.shape[3] - after])
-        return torch.cat(strips, 2)
+    def _describe(self, padded: Float[Tensor, "B 128 H W"]) -> Float[Tensor, "B D H-2 W-2"]:
+        """Descriptors of normalised features with one more pixel around."""
+        wide = F.relu(F.conv2d(padded, self.widen.weight, self.widen.bias), inplace=True)
+        return F.normalize(self.head(wide), dim=1)

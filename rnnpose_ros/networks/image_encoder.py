@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rnnpose_ros.networks.normalisation import in_fastest_layout, normalise
+
 STRIDE = 8
 """Input pixels per output cell."""
 
@@ -88,9 +90,9 @@ class RaftBlock(nn.Module):
         self.shortcut = nn.Identity() if stride == 1 else nn.Conv2d(inputs, outputs, 1, stride=stride)
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D h w"]:
-        y = F.relu(F.instance_norm(self.conv1(x)), inplace=True)
-        y = F.relu(F.instance_norm(self.conv2(y)), inplace=True)
-        short = x if isinstance(self.shortcut, nn.Identity) else F.instance_norm(self.shortcut(x))
+        y = F.relu(normalise(self.conv1(x)), inplace=True)
+        y = F.relu(normalise(self.conv2(y)), inplace=True)
+        short = x if isinstance(self.shortcut, nn.Identity) else normalise(self.shortcut(x))
         return F.relu(short + y, inplace=True)
 
 
@@ -107,5 +109,5 @@ class RaftEncoder(nn.Module):
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 256 h w"]:
         """Features with ``h = ceil(H / 8)``."""
-        x = F.relu(F.instance_norm(self.stem(image)), inplace=True)
+        x = F.relu(normalise(self.stem(in_fastest_layout(image))), inplace=True)
         return self.head(self.stage8(self.stage4(self.stage2(x))))

@@ -22,6 +22,7 @@ from rnnpose_ros.networks.descriptor2d import Descriptor2D
 from rnnpose_ros.networks.image_encoder import STRIDE, RaftEncoder
 from rnnpose_ros.networks.paper_update import GRU_KINDS, PaperUpdateBlock, upsample_convex
 from rnnpose_ros.networks.point_encoder import PointEncoder, to_device
+from rnnpose_ros.networks.update_block import HeldInput
 from rnnpose_ros.types import PointPyramid
 
 CONTEXT_CHANNELS = 256
@@ -74,7 +75,8 @@ class PaperPair:
     """What the network keeps of one render and one photograph for all iterations of a cycle."""
 
     correlation: CorrelationPyramid
-    context: Float[Tensor, "B 128 h w"]
+    context: tuple[HeldInput, ...]
+    """What the constant input does to the recurrent units."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,7 +133,7 @@ class PaperNetwork(nn.Module):
         maps = self.features(both)
         pyramid = correlate(*maps.chunk(2), levels=_LEVELS, radius=_RADIUS, published=True)
         state, constant = context.split([_HIDDEN, CONTEXT_CHANNELS - _HIDDEN], 1)
-        return PaperPair(pyramid, F.relu(constant)), torch.tanh(state)
+        return PaperPair(pyramid, self.update_block.hold(F.relu(constant))), torch.tanh(state)
 
     def update(
         self,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -43,11 +45,22 @@ class MotionEncoder(nn.Module):
         return torch.cat([F.relu(self.mix(torch.cat([c, f], 1))), flow], 1)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldInput:
+    """What an input that stays the same adds to the convolutions of a :class:`ConvGRU`, and their other weights."""
+
+    gates: Float[Tensor, "B _ h w"]
+    candidate: Float[Tensor, "B H h w"]
+    gates_weight: Tensor
+    candidate_weight: Tensor
+
+
 class ConvGRU(nn.Module):
     """A convolutional gated recurrent unit; 3x3 in the supplementary of RNNPose (section 1.2)."""
 
     def __init__(self, hidden: int, inputs: int, *, kernel: tuple[int, int] = (3, 3)) -> None:
         super().__init__()
+        self._hidden = hidden
         padding = (kernel[0] // 2, kernel[1] // 2)
         self.gates = nn.Conv2d(hidden + inputs, 2 * hidden, kernel, padding=padding)
         self.candidate = nn.Conv2d(hidden + inputs, hidden, kernel, padding=padding)
@@ -56,6 +69,31 @@ class ConvGRU(nn.Module):
         z, r = torch.sigmoid(self.gates(torch.cat([hidden, inputs], 1))).chunk(2, 1)
         q = torch.tanh(self.candidate(torch.cat([r * hidden, inputs], 1)))
         return (1 - z) * hidden + z * q
+
+    @property
+    def units(self) -> tuple[ConvGRU, ...]:
+        """The units that a state goes through, one after the other."""
+        return (self,)
+
+    def hold(self, constant: Float[Tensor, "B C h w"]) -> HeldInput:
+        """Convolves the first channels of the input once, for iterations that share them."""
+        start, stop = self._hidden, self._hidden + constant.shape[1]
+        parts = []
+        for layer in (self.gates, self.candidate):
+            held = F.conv2d(constant, layer.weight[:, start:stop], layer.bias, padding=layer.padding)
+            parts.append((held, torch.cat([layer.weight[:, :start], layer.weight[:, stop:]], 1)))
+        (gates, gates_weight), (candidate, candidate_weight) = parts
+        return HeldInput(gates, candidate, gates_weight, candidate_weight)
+
+    def step(
+        self, hidden: Float[Tensor, "B H h w"], held: HeldInput, changing: Float[Tensor, "B J h w"]
+    ) -> Float[Tensor, "B H h w"]:
+        """:meth:`forward` with the first channels of the input from :meth:`hold`."""
+        padding = self.gates.padding
+        gates = F.conv2d(torch.cat([hidden, changing], 1), held.gates_weight, padding=padding)
+        z, r = torch.sigmoid(gates + held.gates).chunk(2, 1)
+        candidate = F.conv2d(torch.cat([r * hidden, changing], 1), held.candidate_weight, padding=padding)
+        return hidden + z * (torch.tanh(candidate + held.candidate) - hidden)
 
 
 class UpdateBlock(nn.Module):

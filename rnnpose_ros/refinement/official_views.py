@@ -11,6 +11,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from rnnpose_ros.geometry import official_crop as crop
+from rnnpose_ros.geometry.box import Box
 from rnnpose_ros.networks.paper_network import CONTEXT_SCALE, PaperNetwork
 from rnnpose_ros.refinement.dense_field import PaperCycleInputs, RenderedFeatures, with_features
 from rnnpose_ros.refinement.features import EncodedSurface, ObjectFeatures
@@ -45,24 +46,17 @@ class FirstCrop:
         self._network = network
         with stage("describe"):
             self._decoded = network.descriptor2d.decode(self.photo[None])
-        self._known = (0, 0, 0, 0)
+        self._known: Box | None = None
         self._descriptors: Tensor | None = None
 
     def descriptors(self, zoom: crop.ZoomWindow) -> Float[Tensor, "D S S"]:
         """The descriptor map at the zoom's pixels."""
-        reach = crop.zoom_reach(zoom)
-        top, bottom, left, right = self._known
-        inside = top <= reach[0] and reach[1] <= bottom and left <= reach[2] and reach[3] <= right
-        if self._descriptors is None or not inside:
-            last = crop.FIRST_SIZE
-            top, left = (max(0, a - _SPARE_PX) for a in (reach[0], reach[2]))
-            bottom, right = (min(last, b + _SPARE_PX) for b in (reach[1], reach[3]))
-            self._known = (top, bottom, left, right)
+        reach, size = crop.zoom_reach(zoom), crop.FIRST_SIZE
+        if self._descriptors is None or self._known is None or self._known.common(reach) != reach:
+            self._known = reach.grown(_SPARE_PX, height=size, width=size)
             with stage("describe"):
-                self._descriptors = self._network.descriptor2d.describe_window(
-                    self._decoded, top=top, bottom=bottom, left=left, right=right
-                )[0]
-        return crop.cut_zoom(self._descriptors, zoom, top=top, left=left)
+                self._descriptors = self._network.descriptor2d.describe(self._decoded, self._known)[0]
+        return crop.cut_zoom(self._descriptors, zoom, origin=self._known)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from rnnpose_ros.geometry.box import Box
 from rnnpose_ros.networks.correlation import correlate
 from rnnpose_ros.networks.descriptor2d import Descriptor2D
 from rnnpose_ros.networks.image_encoder import RaftEncoder
@@ -112,9 +113,8 @@ def test_convex_upsampling_takes_each_pixel_from_the_cell_its_mask_names():
 def test_descriptors_of_a_window_are_those_of_the_whole_picture(window):
     network = Descriptor2D(8)
     decoded = network.decode(torch.rand(1, 3, 32, 32))
-    top, bottom, left, right = window
-    part = network.describe_window(decoded, top=top, bottom=bottom, left=left, right=right)
-    torch.testing.assert_close(part, network.describe(decoded)[:, :, top:bottom, left:right], rtol=1e-5, atol=1e-6)
+    box, whole = Box(*window), network.describe(decoded, Box(0, 32, 0, 32))
+    torch.testing.assert_close(network.describe(decoded, box), box.cut(whole), rtol=1e-5, atol=1e-6)
 
 
 @torch.no_grad()
@@ -138,7 +138,9 @@ def test_both_recurrent_units_send_gradients_back_through_iterations(gru):
     start = torch.zeros(1, 128, 4, 4, requires_grad=True)
     hidden = start
     for _ in range(2):
-        hidden, delta, mask = block(hidden, torch.rand(1, 128, 4, 4), torch.rand(1, 324, 4, 4), torch.rand(1, 2, 4, 4))
+        hidden, delta, mask = block(
+            hidden, block.hold(torch.rand(1, 128, 4, 4)), torch.rand(1, 324, 4, 4), torch.rand(1, 2, 4, 4)
+        )
     upsample_convex(delta, mask).sum().backward()
     assert start.grad is not None
     assert float(start.grad.abs().sum()) > 0
@@ -166,3 +168,12 @@ def test_working_in_strips_gives_what_training_computes_whole():
     whole = network(picture).detach()
     with torch.no_grad():
         torch.testing.assert_close(network(picture), whole, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("gru", ["separable", "3x3"])
+def test_holding_the_constant_input_changes_nothing(gru):
+    units = PaperNetwork(PaperConfig(gru=gru)).update_block.gru.units
+    hidden, constant, changing = torch.rand(3, 2, 128, 6, 5).unbind(0)
+    for unit in units:
+        whole = unit(hidden, torch.cat([constant, changing], 1))
+        torch.testing.assert_close(unit.step(hidden, unit.hold(constant), changing), whole, rtol=1e-5, atol=1e-5)
