@@ -13,7 +13,18 @@ from collections.abc import Sequence
 from rnnpose_ros import __version__
 from rnnpose_ros.errors import RnnposeError
 
-_VERBS = ("demo", "refine", "evaluate", "synthesize", "bench", "train", "calibrate", "convert", "make_demo_sequence")
+_VERBS = (
+    "demo",
+    "refine",
+    "bag",
+    "evaluate",
+    "synthesize",
+    "bench",
+    "train",
+    "calibrate",
+    "convert",
+    "make_demo_sequence",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

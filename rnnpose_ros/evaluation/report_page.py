@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from rnnpose_ros.evaluation.line_plot import Curve, log_plot
 from rnnpose_ros.evaluation.page_parts import definitions, number, page, section, share, table, verdict
+from rnnpose_ros.evaluation.picture_strip import picture_strip
 
 if TYPE_CHECKING:
     from rnnpose_ros.evaluation.report import DemoRecord, DemoSummary
 
-_STRIP_LENGTH = 12
-_PICTURE_WIDTH = 480
 _INITIAL_COLOR, _REFINED_COLOR = "#9aa4b2", "#12805c"
 
 
@@ -89,38 +85,12 @@ def _strip(
 ) -> str:
     """A dozen pictures, evenly over the frames that have one."""
     error_of_frame = {r.index: e for r, e in zip(records, refined_px, strict=True)}
-    there = [(r, p) for r, p in pictures if p is not None]
-    if not there:
-        return ""
-    chosen = sorted(set(np.linspace(0, len(there) - 1, min(_STRIP_LENGTH, len(there))).round().astype(int)))
-    figures = []
-    for record, picture in (there[i] for i in chosen):
+    captioned = []
+    for record, picture in pictures:
+        if picture is None:
+            continue
         error = error_of_frame[record.index]
         caption = f"frame {record.index}" + (f" · {error:.1f} px" if math.isfinite(error) else "")
         caption += f" · score {record.score:.2f}" if math.isfinite(record.score) else ""
-        figures.append(
-            f'<figure><img loading="lazy" alt="{escape(caption)}" src="{_data_address(picture)}">'
-            f"<figcaption>{escape(caption)}</figcaption></figure>"
-        )
-    return f'<div class="strip">{"".join(figures)}</div>'
-
-
-def _data_address(picture: np.ndarray | Path) -> str:
-    """A picture of modest size as a data address."""
-    bgr = cv2.imread(str(picture)) if isinstance(picture, Path) else _as_bgr(picture)
-    if bgr is None:
-        return ""
-    if bgr.shape[1] > _PICTURE_WIDTH:
-        size = (_PICTURE_WIDTH, round(bgr.shape[0] * _PICTURE_WIDTH / bgr.shape[1]))
-        bgr = cv2.resize(bgr, size, interpolation=cv2.INTER_AREA)
-    _, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 82])
-    return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode("ascii")
-
-
-def _as_bgr(picture: np.ndarray) -> np.ndarray:
-    if picture.ndim == 3:
-        return cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
-    values = np.nan_to_num(picture).clip(0.0, 1.0)
-    colored = cv2.applyColorMap((255.0 * values).astype(np.uint8), cv2.COLORMAP_TURBO)
-    colored[values == 0.0] = 0
-    return colored
+        captioned.append((caption, picture))
+    return picture_strip(captioned)

@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
+from rnnpose_ros.tracking.frame_history import FrameSample
 from rnnpose_ros.tracking.transform_tree import LookupProblem, TransformLookupError
 
 _POLL_S = 0.02
@@ -37,6 +38,12 @@ class FrameLookups(Protocol):
     def clear(self) -> None:
         """Forget where moving frames were."""
         ...
+
+
+def frame_sample(message: Any) -> FrameSample:
+    """What a geometry_msgs/TransformStamped says, in plain numbers."""
+    t, q = message.transform.translation, message.transform.rotation
+    return FrameSample(message.header.frame_id, (t.x, t.y, t.z), (q.x, q.y, q.z, q.w))
 
 
 class WaitingLookups:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from rnnpose_ros.geometry.rotations import matrix_from_quaternion_xyzw, quaternion_xyzw_from_matrix
 from rnnpose_ros.geometry.se3 import from_rotation_translation
+from rnnpose_ros.ros.camera_info import CameraInfoMessage
 from rnnpose_ros.ros.message_types import (
     DetectionFields,
     DetectionsFields,
@@ -27,7 +28,7 @@ from rnnpose_ros.ros.message_types import (
 )
 from rnnpose_ros.ros.reasons import Reason, RefusedInputError
 from rnnpose_ros.tracking.track import TrackedObject
-from rnnpose_ros.types import ObjectModel, PoseHypothesis
+from rnnpose_ros.types import CameraIntrinsics, ObjectModel, PoseHypothesis
 
 _NS_PER_S = 1_000_000_000
 
@@ -166,6 +167,20 @@ def detections_message(
 ) -> DetectionsFields:
     """All objects of one picture; empty when there are none."""
     return make("vision_msgs/Detection3DArray", header=header, detections=list(detections))
+
+
+def camera_info_message(
+    camera: CameraIntrinsics, *, header: HeaderFields, make: MessageMaker = ros_message
+) -> CameraInfoMessage:
+    """The info of a pinhole camera without distortion."""
+    K = camera.K[0].double()
+    message = make("sensor_msgs/CameraInfo", header=header, width=camera.width, height=camera.height)
+    message.distortion_model = "plumb_bob"
+    message.d = [0.0] * 5
+    message.k = K.flatten().tolist()
+    message.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+    message.p = [value for row in K.tolist() for value in (*row, 0.0)]
+    return message
 
 
 def check_header(header: HeaderFields) -> None:

@@ -20,12 +20,11 @@ from vision_msgs.msg import Detection3DArray
 from rnnpose_ros.config import param
 from rnnpose_ros.errors import ConfigError
 from rnnpose_ros.ros.images import fill_message
-from rnnpose_ros.ros.messages import stamp_message, stamp_ns
+from rnnpose_ros.ros.messages import camera_info_message, stamp_message, stamp_ns
 from rnnpose_ros.ros.parameters import NodeParameters
 from rnnpose_ros.ros.running import EXIT_FAILED, RunnableNode, Worker, run_process
 from rnnpose_ros.sources.recorded import FrameClock
 from rnnpose_ros.sources.sequence import Sequence, read_sequence
-from rnnpose_ros.types import CameraIntrinsics
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 """For what is said once and must be heard by those who come later."""
@@ -146,17 +145,6 @@ class PlayerNode(RunnableNode):
             "lockstep": self._config.lockstep,
         }
         self._facts.publish(String(data=json.dumps(facts)))
-
-
-def camera_info_message(camera: CameraIntrinsics, *, header: Header) -> CameraInfo:
-    """The info of a pinhole camera without distortion."""
-    K = camera.K[0].double()
-    message = CameraInfo(header=header, width=camera.width, height=camera.height, distortion_model="plumb_bob")
-    message.d = [0.0] * 5
-    message.k = K.flatten().tolist()
-    message.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
-    message.p = [value for row in K.tolist() for value in (*row, 0.0)]
-    return message
 
 
 def _chosen_frames(sequence: Sequence, config: PlayerConfig) -> range:

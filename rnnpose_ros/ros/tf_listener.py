@@ -15,9 +15,8 @@ from rclpy.time import Time
 from tf2_msgs.msg import TFMessage
 from torch import Tensor
 
-from rnnpose_ros.ros.frame_lookups import FrameLookups, WaitingLookups
+from rnnpose_ros.ros.frame_lookups import FrameLookups, WaitingLookups, frame_sample
 from rnnpose_ros.ros.messages import matrix_from_transform, stamp_ns
-from rnnpose_ros.tracking.frame_history import FrameSample
 from rnnpose_ros.tracking.transform_tree import (
     HISTORY_S,
     LookupProblem,
@@ -71,12 +70,6 @@ class TfListener:
             self.frames.notify()
 
         return fill
-
-
-def frame_sample(message: Any) -> FrameSample:
-    """What a geometry_msgs/TransformStamped says, in plain numbers."""
-    t, q = message.transform.translation, message.transform.rotation
-    return FrameSample(message.header.frame_id, (t.x, t.y, t.z), (q.x, q.y, q.z, q.w))
 
 
 class Tf2Frames:

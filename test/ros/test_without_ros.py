@@ -6,9 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from .bags.recordings import write_cube_recording
+
 ROOT = Path(__file__).resolve().parents[2]
 
-_BLOCKED = """
+BLOCKED = """
 import importlib.abc, sys
 
 class NoRos(importlib.abc.MetaPathFinder):
@@ -21,13 +23,15 @@ sys.meta_path.insert(0, NoRos())
 """
 
 
-def test_the_whole_way_from_messages_to_messages_is_imported_without_ros() -> None:
-    code = f"{_BLOCKED}\nimport rnnpose_ros.ros.pipeline, rnnpose_ros.ros.outputs, rnnpose_ros.ros.loading"
-    answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+def test_a_recording_is_worked_through_where_there_is_no_ros(tmp_path: Path, cube_mesh: Path) -> None:
+    recording = write_cube_recording(tmp_path / "in", pictures=2)
+    arguments = ["bag", str(recording), "--out", str(tmp_path / "out"), "--objects", str(cube_mesh)]
+    code = f"{BLOCKED}\nfrom rnnpose_ros.cli.main import main\nsys.exit(main({[*arguments, '--set', 'engine=fake']}))"
+    answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert answer.returncode == 0, answer.stderr
 
 
 def test_the_block_itself_works() -> None:
-    code = f"{_BLOCKED}\nimport rnnpose_ros.ros.refiner_node"
+    code = f"{BLOCKED}\nimport rnnpose_ros.ros.refiner_node"
     answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert "there is no ROS here" in answer.stderr
