@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     from rnnpose_ros.cli.progress_line import ProgressLine, remaining_time
     from rnnpose_ros.cli.settings import parse_settings
     from rnnpose_ros.config import build
-    from rnnpose_ros.data.synthetic.full_frame import FullFrameConfig
+    from rnnpose_ros.data.synthetic.randomization import FullFrameConfig
     from rnnpose_ros.data.synthetic.writer import Progress, SynthesisOrder, synthesize
     from rnnpose_ros.errors import ConfigError
     from rnnpose_ros.objects.library import describe_object

@@ -53,11 +53,10 @@ def recall(many: Sequence[Pairs], thresholds: Sequence[float]) -> float:
 def average_recall(many: Sequence[Pairs], thresholds: Sequence[float]) -> float:
     """The mean of the recalls at each threshold, over each measure by itself (VSD has one for each tau)."""
     measures = max((pairs.errors.shape[2] for pairs in many), default=0)
-    recalls = [
-        recall([_one_measure(pairs, k) for pairs in many], (threshold,))
-        for k in range(measures)
-        for threshold in thresholds
-    ]
+    recalls = []
+    for k in range(measures):
+        one = [Pairs(pairs.scores, pairs.wanted, pairs.errors[:, :, k : k + 1]) for pairs in many]
+        recalls += [recall(one, (threshold,)) for threshold in thresholds]
     return float(np.mean(recalls)) if recalls else 0.0
 
 
@@ -80,7 +79,3 @@ def wanted_instances(visible_shares: Float[np.ndarray, "G"], count: int) -> Bool
     wanted = np.zeros(len(visible_shares), bool)
     wanted[np.argsort(-visible_shares, kind="stable")[:count]] = True
     return wanted
-
-
-def _one_measure(pairs: Pairs, k: int) -> Pairs:
-    return Pairs(pairs.scores, pairs.wanted, pairs.errors[:, :, k : k + 1])

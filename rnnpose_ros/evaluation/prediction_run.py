@@ -215,6 +215,7 @@ def estimates_of(
 def _difference(there: Manifest, now: Manifest) -> str:
     old = {**there.configuration, "split": there.split, "models": there.models, "every": there.every}
     new = {**now.configuration, "split": now.split, "models": now.models, "every": now.every}
+    new = json.loads(json.dumps(new))  # as the file has it: lists for tuples
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     return "; ".join(f"{name}: {old.get(name)} there, {new.get(name)} now" for name in names)
 

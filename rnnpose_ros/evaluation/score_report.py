@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from rnnpose_ros.evaluation.bop_recall import errors_of_instances
+from rnnpose_ros.evaluation.figures import KINDS, Figures, Scores
 from rnnpose_ros.evaluation.line_plot import Curve, share_plot
 from rnnpose_ros.evaluation.page_parts import definitions, number, page, section, share, table, verdict
 from rnnpose_ros.evaluation.prediction_run import Manifest
 from rnnpose_ros.evaluation.published_layouts import TableLayout
-from rnnpose_ros.evaluation.scoring import KINDS, Figures, Scores
 from rnnpose_ros.files import write_whole
 
 _COLORS = {"initial": "#9aa4b2", "refined": "#12805c"}

@@ -12,7 +12,7 @@ import pytest
 from rnnpose_ros.cli.main import main
 from rnnpose_ros.data.bop.dataset import read_bop
 from rnnpose_ros.data.bop.results import BopEstimate, read_results, write_results
-from rnnpose_ros.data.synthetic.full_frame import FullFrameConfig
+from rnnpose_ros.data.synthetic.randomization import FullFrameConfig
 from rnnpose_ros.data.synthetic.writer import SynthesisOrder, synthesize
 from rnnpose_ros.evaluation.prediction_run import PredictionRun
 from rnnpose_ros.geometry.camera import intrinsics

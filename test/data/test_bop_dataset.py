@@ -11,8 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from rnnpose_ros.data.bop.dataset import BopDataset, read_bop, read_depth
+from rnnpose_ros.data.bop.dataset import BopDataset, read_bop
 from rnnpose_ros.data.bop.model_writer import encode_png, write_models
+from rnnpose_ros.data.bop.scenes import read_depth
 from rnnpose_ros.errors import InputError
 from rnnpose_ros.objects.description import ObjectDescription
 from rnnpose_ros.objects.library import load_described

@@ -20,7 +20,7 @@ import torch
 from rnnpose_ros.cli.main import main
 from rnnpose_ros.data.bop.dataset import BopDataset, read_bop
 from rnnpose_ros.data.synthetic.depth_noise import measured_depth
-from rnnpose_ros.data.synthetic.full_frame import FullFrameConfig
+from rnnpose_ros.data.synthetic.randomization import FullFrameConfig
 from rnnpose_ros.data.synthetic.writer import SynthesisOrder, synthesize
 from rnnpose_ros.errors import ConfigError
 from rnnpose_ros.geometry.camera import intrinsics, project
@@ -229,6 +229,8 @@ def test_an_output_that_is_a_file_and_no_images_are_refused(
     assert "a file stands where a folder is needed" in capsys.readouterr().err
     assert main(arguments(meshes, tmp_path / "out", 0)) == 2
     assert "--images: expected at least 1, got 0" in capsys.readouterr().err
+    assert main([*arguments(meshes, tmp_path / "out", 1), "--set", "object_px=90"]) == 2
+    assert "object_px: expected the least and the largest value, got (90.0,)" in capsys.readouterr().err
 
 
 def test_depth_noise_is_unbiased_grows_with_distance_and_loses_edges() -> None:

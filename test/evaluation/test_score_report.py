@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from rnnpose_ros.evaluation.bop_recall import Pairs
+from rnnpose_ros.evaluation.figures import ScoredTarget, Scores, summarize
 from rnnpose_ros.evaluation.line_plot import Curve, share_plot
 from rnnpose_ros.evaluation.prediction_run import Manifest
 from rnnpose_ros.evaluation.published_layouts import LINEMOD, OCCLUSION_LINEMOD, TableLayout
 from rnnpose_ros.evaluation.score_report import scores_as_json, write_score_report
-from rnnpose_ros.evaluation.scoring import ScoredTarget, Scores, summarize
 from rnnpose_ros.evaluation.target_errors import TargetErrors
 
 MANIFEST = Manifest("/data/lm", "test", "models", "", 1, {"init": "noise"}, {})

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rnnpose_ros.config import param
 from rnnpose_ros.data.bop.scene_writer import SceneFrame, SceneObject
 from rnnpose_ros.data.synthetic.backgrounds import BackgroundPool
 from rnnpose_ros.data.synthetic.camera_look import photographed
@@ -32,7 +31,7 @@ from rnnpose_ros.data.synthetic.lighting import (
     random_surface,
 )
 from rnnpose_ros.data.synthetic.objects import random_object
-from rnnpose_ros.data.synthetic.randomization import LookRanges, ObjectRanges, ViewRanges
+from rnnpose_ros.data.synthetic.randomization import FullFrameConfig, ObjectRanges
 from rnnpose_ros.data.synthetic.shade import soft_shadow, unevenly_lit
 from rnnpose_ros.data.synthetic.views import random_cameras, random_poses
 from rnnpose_ros.geometry.se3 import transform
@@ -42,40 +41,6 @@ from rnnpose_ros.types import CameraIntrinsics, ObjectModel, RenderBuffers
 _SAMPLES = 2
 """Along each side of a pixel, for the colours; depth and masks are exact at the pixel's centre."""
 _TRIES = 60
-
-
-@dataclass(frozen=True, slots=True)
-class FullFrameConfig:
-    """What is random in a full picture, and how much of it."""
-
-    objects: int = param(6, doc="Annotated objects in a picture, at most one of each mesh.", bounds=(1, 64))
-    distractors: int = param(3, doc="Made-up objects beside and before them, not annotated.", bounds=(0, 64))
-    depth_noise: float = param(
-        0.0, doc="Factor on the noise of a depth camera; 0 writes the exact depth.", bounds=(0.0, 10.0)
-    )
-    image_px: tuple[int, ...] = param((640, 480), doc="Width and height.", unit="px", bounds=(64.0, 8192.0))
-    focal_px: tuple[float, ...] = param(
-        (500.0, 1100.0), doc="Range of focal lengths, one to a scene.", unit="px", bounds=(1.0, 1e5)
-    )
-    distance_m: tuple[float, ...] = param((0.3, 1.3), doc="Range of depths.", unit="m", bounds=(0.05, 100.0))
-    object_px: tuple[float, ...] = param(
-        (60.0, 260.0), doc="Range of projected diameters, where depth allows.", unit="px", bounds=(4.0, 4096.0)
-    )
-    spread: float = param(
-        0.2, doc="Deviation of the objects' places from the middle, in picture sides.", bounds=(0.0, 1.0)
-    )
-    look: LookRanges = LookRanges()
-
-    @property
-    def view(self) -> ViewRanges:
-        """The ranges of cameras and poses."""
-        return ViewRanges(
-            image_px=self.image_px,
-            focal_px=self.focal_px,
-            distance_m=self.distance_m,
-            object_px=self.object_px,
-            spread=self.spread,
-        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

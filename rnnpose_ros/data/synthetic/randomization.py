@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rnnpose_ros.config import param
+from rnnpose_ros.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,3 +91,63 @@ class SceneConfig:
     objects: ObjectRanges = ObjectRanges()
     view: ViewRanges = ViewRanges()
     look: LookRanges = LookRanges()
+
+
+@dataclass(frozen=True, slots=True)
+class FullFrameConfig:
+    """What is random in a full picture, and how much of it. With a camera given, its size and focal length hold."""
+
+    objects: int = param(6, doc="Annotated objects in a picture, at most one of each mesh.", bounds=(1, 64))
+    distractors: int = param(3, doc="Made-up objects beside and before them, not annotated.", bounds=(0, 64))
+    depth_noise: float = param(
+        0.0, doc="Factor on the noise of a depth camera; 0 writes the exact depth.", bounds=(0.0, 10.0)
+    )
+    image_px: tuple[int, ...] = param((640, 480), doc="Width and height.", unit="px", bounds=(64.0, 8192.0))
+    focal_px: tuple[float, ...] = param(
+        (500.0, 1100.0), doc="Range of focal lengths, one to a scene.", unit="px", bounds=(1.0, 1e5)
+    )
+    distance_m: tuple[float, ...] = param((0.3, 1.3), doc="Range of depths.", unit="m", bounds=(0.05, 100.0))
+    object_px: tuple[float, ...] = param(
+        (60.0, 260.0), doc="Range of projected diameters, where depth allows.", unit="px", bounds=(4.0, 4096.0)
+    )
+    spread: float = param(
+        0.2, doc="Deviation of the objects' places from the middle, in picture sides.", bounds=(0.0, 1.0)
+    )
+    grey_share: float = param(0.15, doc="Share of greyscale pictures.", bounds=(0.0, 1.0))
+    pale_share: float = param(0.15, doc="Share of nearly grey pictures.", bounds=(0.0, 1.0))
+    jpeg_share: float = param(0.5, doc="Share that was compressed before it is written.", bounds=(0.0, 1.0))
+    jpeg_quality: tuple[int, ...] = param((35, 95), doc="Range of the quality.", bounds=(1.0, 100.0))
+
+    def __post_init__(self) -> None:
+        """Refuses what is no range.
+
+        Raises:
+            ConfigError: Names the setting.
+        """
+        for name in ("focal_px", "distance_m", "object_px", "jpeg_quality"):
+            values = getattr(self, name)
+            if len(values) != 2 or values[0] > values[1]:
+                raise ConfigError(f"{name}: expected the least and the largest value, got {values}")
+        if len(self.image_px) != 2:
+            raise ConfigError(f"image_px: expected width and height, got {self.image_px}")
+
+    @property
+    def look(self) -> LookRanges:
+        """The ranges of the camera's look."""
+        return LookRanges(
+            grey_share=self.grey_share,
+            pale_share=self.pale_share,
+            jpeg_share=self.jpeg_share,
+            jpeg_quality=self.jpeg_quality,
+        )
+
+    @property
+    def view(self) -> ViewRanges:
+        """The ranges of cameras and poses."""
+        return ViewRanges(
+            image_px=self.image_px,
+            focal_px=self.focal_px,
+            distance_m=self.distance_m,
+            object_px=self.object_px,
+            spread=self.spread,
+        )

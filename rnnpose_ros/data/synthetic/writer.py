@@ -14,7 +14,8 @@ from rnnpose_ros.config import flatten
 from rnnpose_ros.data.bop.dataset import TARGETS_FILE, read_bop
 from rnnpose_ros.data.bop.model_writer import write_models
 from rnnpose_ros.data.bop.scene_writer import DEPTH_UNIT_MM, SceneWriter
-from rnnpose_ros.data.synthetic.full_frame import FullFrameConfig, Studio
+from rnnpose_ros.data.synthetic.full_frame import Studio
+from rnnpose_ros.data.synthetic.randomization import FullFrameConfig
 from rnnpose_ros.errors import ConfigError
 from rnnpose_ros.files import make_folder, write_json, write_whole
 from rnnpose_ros.objects.description import ObjectDescription
