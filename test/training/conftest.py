@@ -37,8 +37,8 @@ _TINY: dict[str, Any] = {
 def tiny_recipe() -> Callable[..., GenericRecipe]:
     """Makes the generic recipe of a tiny network; settings by dotted name."""
 
-    def make(settings: dict[str, Any] | None = None, *, name: str = "generic") -> GenericRecipe:
-        recipe = make_recipe(name, {**_TINY, **(settings or {})}, WarpRenderer("cpu"))
+    def make(settings: dict[str, Any] | None = None, *, name: str = "generic", device: str = "cpu") -> GenericRecipe:
+        recipe = make_recipe(name, {**_TINY, **(settings or {})}, WarpRenderer(device))
         assert isinstance(recipe, GenericRecipe)
         return recipe
 
@@ -49,8 +49,10 @@ def tiny_recipe() -> Callable[..., GenericRecipe]:
 def make_trainer(tiny_recipe: Callable[..., GenericRecipe]) -> Callable[..., Trainer]:
     """Makes a tiny run in this process; settings by dotted name."""
 
-    def make(directory: Path, settings: dict[str, Any] | None = None, **options: Any) -> Trainer:
-        return Trainer(tiny_recipe(settings), WarpRenderer("cpu"), directory, **options)
+    def make(
+        directory: Path, settings: dict[str, Any] | None = None, *, device: str = "cpu", **options: Any
+    ) -> Trainer:
+        return Trainer(tiny_recipe(settings, device=device), WarpRenderer(device), directory, **options)
 
     return make
 

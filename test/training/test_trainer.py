@@ -43,6 +43,9 @@ class OneBatch:
     def batch(self, stage: Stage) -> TrainingBatch:
         return self._batch
 
+    def state(self) -> dict[str, Any]:
+        return {}
+
 
 def weights(directory: Path) -> dict[str, Any]:
     """All tensors that a run left: trained, averaged, the optimiser's."""
@@ -159,6 +162,7 @@ def test_a_run_that_diverges_is_given_up(
     trainer = make_trainer(tmp_path, {"steps": 100})
     nothing = Losses(total=torch.tensor(float("nan")), parts={"loss": float("nan")})
     monkeypatch.setattr(trainer.recipe, "losses", lambda *_, **__: nothing)
+    trainer.streams = [OneBatch(trainer.streams[0].batch(STAGE))]
     with pytest.raises(ConfigError, match="50 steps in a row had no finite gradient; lower learning_rate"):
         trainer.run()
 
@@ -209,6 +213,16 @@ def test_a_folder_that_cannot_be_is_said(make_trainer: MakeTrainer, tmp_path: Pa
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError, match="a file stands where a folder is needed"):
         make_trainer(tmp_path / "file" / "run", {"steps": 1}).run()
+
+
+@pytest.mark.gpu
+def test_a_run_on_a_gpu_learns_and_goes_on(make_trainer: MakeTrainer, tmp_path: Path) -> None:
+    for steps in (2, 4):
+        trainer = make_trainer(tmp_path, {"steps": steps}, device="cuda")
+        assert trainer.run()
+    assert trainer.progress.step == 4
+    assert trainer.progress.skipped == 0
+    assert all(p.device.type == "cuda" for p in trainer.network.parameters())
 
 
 def test_stages_that_do_not_reach_the_end_are_refused(make_trainer: MakeTrainer, tmp_path: Path) -> None:
