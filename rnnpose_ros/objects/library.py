@@ -185,6 +185,16 @@ class ObjectLibrary(Mapping[str, ObjectModel]):
             raise AssetError(f"{directory}: no object.yaml in this folder or below")
         return cls([read_description(file) for file in files], continuous_steps=continuous_steps)
 
+    def subset(self, labels: Iterable[str]) -> ObjectLibrary:
+        """Only these objects, under all their names; what is loaded already stays loaded."""
+        part = ObjectLibrary(continuous_steps=self._continuous_steps)
+        kept = set(labels)
+        with self._lock:
+            part._label_of_name = {name: label for name, label in self._label_of_name.items() if label in kept}
+            part._descriptions = {label: d for label, d in self._descriptions.items() if label in kept}
+            part._models = {label: m for label, m in self._models.items() if label in kept}
+        return part
+
     def label_of(self, name: str) -> str | None:
         """The label of an object known by this label or alias; None when nobody is."""
         return self._label_of_name.get(name)

@@ -35,8 +35,8 @@ class FrameLookups(Protocol):
         """The newest moment at which :meth:`lookup` answers; None where only static frames lie between."""
         ...
 
-    def clear(self) -> None:
-        """Forget where moving frames were."""
+    def forget_after(self, stamp_ns: int) -> None:
+        """Time began again at this stamp: what was said about later times is void."""
         ...
 
 
@@ -93,9 +93,9 @@ class WaitingLookups:
         """See :class:`FrameLookups`; never waits."""
         return self._frames.latest_common_ns(target, source)
 
-    def clear(self) -> None:
+    def forget_after(self, stamp_ns: int) -> None:
         """See :class:`FrameLookups`."""
-        self._frames.clear()
+        self._frames.forget_after(stamp_ns)
 
     def _wait(self, names: tuple[str, ...], stamps_ns: tuple[int, ...], look: Callable[[], Tensor]) -> Tensor:
         deadline = time.monotonic() + self._timeout_s()

@@ -76,10 +76,9 @@ def rgb_from_message(message: ImageMessage) -> UInt8[np.ndarray, "H W 3"]:
         return _to_rgb(_to_8_bits(_view(message, *_DIRECT[encoding])), encoding)
     if encoding in _YUV:
         return cv2.cvtColor(np.ascontiguousarray(_view(message, "u1", 2)), _YUV[encoding])
-    pattern, bits = encoding[6:10], encoding[10:]
-    if encoding.startswith("bayer_") and pattern in _BAYER and bits in ("8", "16"):
-        mosaic = _to_8_bits(_view(message, "u1" if bits == "8" else "u2", 1))
-        return cv2.cvtColor(np.ascontiguousarray(mosaic[..., 0]), _BAYER[pattern])
+    if encoding.startswith("bayer_") and encoding in KNOWN_ENCODINGS:
+        mosaic = _to_8_bits(_view(message, "u1" if encoding.endswith("8") else "u2", 1))
+        return rgb_from_bayer(mosaic[..., 0], encoding)
     convert = _cv_bridge()
     if convert is None:
         raise RefusedInputError(
@@ -87,6 +86,22 @@ def rgb_from_message(message: ImageMessage) -> UInt8[np.ndarray, "H W 3"]:
             f"image encoding {encoding!r} is not known; use one of {', '.join(KNOWN_ENCODINGS)}, or install cv_bridge",
         )
     return convert(message)
+
+
+def rgb_from_bayer(mosaic: UInt8[np.ndarray, "H W"], encoding: str) -> UInt8[np.ndarray, "H W 3"]:
+    """The colours of a sensor's mosaic.
+
+    Args:
+        mosaic: One colour a pixel.
+        encoding: ``bayer_rggb8`` and its kin.
+
+    Raises:
+        RefusedInputError: The pattern is unknown.
+    """
+    pattern = encoding[len("bayer_") :][:4]
+    if pattern not in _BAYER:
+        raise RefusedInputError(Reason.BAD_ENCODING, f"Bayer pattern of {encoding!r} is not known")
+    return cv2.cvtColor(np.ascontiguousarray(mosaic), _BAYER[pattern])
 
 
 def fill_message(message: Any, picture: Shaped[np.ndarray, "H W *C"], *, encoding: str) -> Any:

@@ -12,7 +12,9 @@ import torch
 from rnnpose_ros.checkpoints.checkpoint import default_weights, load_network
 from rnnpose_ros.errors import AssetError, BackendUnavailableError, ConfigError
 from rnnpose_ros.geometry.camera import intrinsics
+from rnnpose_ros.objects.description import read_description
 from rnnpose_ros.objects.library import ObjectLibrary, load_object
+from rnnpose_ros.objects.mesh_io import MESH_SUFFIXES
 from rnnpose_ros.paths import resolve_path
 from rnnpose_ros.refinement.features import FeatureCache
 from rnnpose_ros.refinement.refiner import Refiner, RefinerConfig
@@ -106,8 +108,8 @@ def picture_features(engine: PoseEngine, config: NodeConfig) -> FeatureCache:
     return FeatureCache(own if own is not None else make_renderer(config.renderer, choose_device(config.device)))
 
 
-def load_objects(config: NodeConfig) -> dict[str, ObjectModel]:
-    """Objects under all the names a detector may call them by.
+def load_objects(config: NodeConfig) -> ObjectLibrary:
+    """Objects, found under every name a detector may call them by; loaded.
 
     One that cannot be loaded is said aloud and left out; the others serve.
 
@@ -124,19 +126,20 @@ def load_objects(config: NodeConfig) -> dict[str, ObjectModel]:
     unknown = sorted(set(wanted) - set(library))
     if unknown:
         raise AssetError(f"object_ids: no object is called {unknown[0]!r}; known: {sorted(library)}")
-    objects: dict[str, ObjectModel] = {}
+    loaded: list[str] = []
     for label in wanted:
         try:
-            objects[label] = library[label]
+            loaded.append(library[label].label)
         except AssetError as error:
             logger.error("object %r is left out: %s", label, error)
-    if not objects:
+    if not loaded:
         raise AssetError(f"none of the objects at {path} could be loaded")
-    return objects
+    return library.subset(loaded)
 
 
-def _library(path: Path) -> Mapping[str, ObjectModel]:
+def _library(path: Path) -> ObjectLibrary:
+    if path.suffix.lower() in MESH_SUFFIXES:
+        return ObjectLibrary(models=[load_object(path)])
     if path.is_dir() and not (path / "object.yaml").is_file():
         return ObjectLibrary.from_directory(path)
-    model = load_object(path)
-    return {model.label: model}
+    return ObjectLibrary([read_description(path / "object.yaml" if path.is_dir() else path)])

@@ -77,11 +77,16 @@ def ros_message(kind: str, /, **fields: Any) -> Any:
     Raises:
         ImportError: Its package is not here.
     """
-    return _ros_class(kind)(**fields)
+    return message_class(kind)(**fields)
 
 
 @cache
-def _ros_class(kind: str) -> type:
+def message_class(kind: str) -> type:
+    """The class of ``package/Type`` in the installed ROS.
+
+    Raises:
+        ImportError: Its package is not here.
+    """
     package, _, name = kind.partition("/")
     found: type = getattr(importlib.import_module(f"{package}.msg"), name)
     return found

@@ -31,6 +31,10 @@ from rnnpose_ros.tracking.track import TrackedObject
 from rnnpose_ros.types import CameraIntrinsics, ObjectModel, PoseHypothesis
 
 _NS_PER_S = 1_000_000_000
+_QUATERNION_NORMS = (1e-6, 1e6)
+"""Outside, nobody meant a rotation."""
+_FARTHEST_M = 1e6
+"""Farther away nothing is seen, and numbers lose their meaning."""
 
 
 def stamp_ns(stamp: StampFields) -> int:
@@ -53,10 +57,10 @@ def pose_message(T_frame_object: Float[Tensor, "4 4"], *, make: MessageMaker = r
 
 
 def matrix_from_pose(pose: PoseFields) -> Float[Tensor, "4 4"]:
-    """The pose as a float64 matrix; a quaternion of any length but zero is accepted.
+    """The pose as a float64 matrix; a quaternion of any sensible length is accepted.
 
     Raises:
-        RefusedInputError: A number is not finite, or the quaternion is zero.
+        RefusedInputError: A number is not finite or absurd, or the quaternion is zero.
     """
     return _matrix(pose.position, pose.orientation)
 
@@ -65,8 +69,12 @@ def _matrix(p: Any, q: Any) -> Float[Tensor, "4 4"]:
     numbers = (p.x, p.y, p.z, q.x, q.y, q.z, q.w)
     if not all(math.isfinite(value) for value in numbers):
         raise RefusedInputError(Reason.POSE_INVALID, f"a pose holds numbers that are not finite: {numbers}")
-    if not any(numbers[3:]):
-        raise RefusedInputError(Reason.POSE_INVALID, "a pose has the quaternion 0 0 0 0; no rotation is 0 0 0 1")
+    if not _QUATERNION_NORMS[0] < math.hypot(*numbers[3:]) < _QUATERNION_NORMS[1]:
+        raise RefusedInputError(
+            Reason.POSE_INVALID, f"a pose has the quaternion {' '.join(map(str, numbers[3:]))}; no rotation is 0 0 0 1"
+        )
+    if max(map(abs, numbers[:3])) > _FARTHEST_M:
+        raise RefusedInputError(Reason.POSE_INVALID, f"a pose lies {max(map(abs, numbers[:3])):g} m away")
     R = matrix_from_quaternion_xyzw(torch.tensor(numbers[3:], dtype=torch.float64))
     return from_rotation_translation(R, torch.tensor(numbers[:3], dtype=torch.float64))
 
@@ -93,36 +101,6 @@ def covariance_list(covariance: Float[Tensor, "6 6"] | None) -> list[float]:
     if covariance is None or not bool(torch.isfinite(covariance).all()):
         return [0.0] * 36
     return covariance.double().flatten().tolist()
-
-
-def hypothesis_from_detection(detection: DetectionFields, *, source: str) -> PoseHypothesis:
-    """What a detection says, taken from the best of its results, in its own header's frame.
-
-    Raises:
-        RefusedInputError: It has no result, no class, or no finite pose in front of the camera.
-    """
-    if not detection.results:
-        raise RefusedInputError(Reason.POSE_INVALID, "a detection has no results; results[0] must hold class and pose")
-    best = max(detection.results, key=lambda result: result.hypothesis.score)
-    label = best.hypothesis.class_id
-    if not label:
-        raise RefusedInputError(Reason.POSE_INVALID, "a detection has an empty class_id")
-    T = matrix_from_pose(best.pose.pose)
-    if float(T[2, 3]) <= 0.0:
-        raise RefusedInputError(
-            Reason.POSE_INVALID,
-            f"the pose of {label!r} lies behind the camera (z = {float(T[2, 3]):.3f} m); "
-            "poses are in the optical frame, z forward",
-        )
-    covariance = torch.tensor(list(best.pose.covariance), dtype=torch.float64).reshape(6, 6)
-    return PoseHypothesis(
-        label=label,
-        T_camera_object=T,
-        score=best.hypothesis.score,
-        source=source,
-        instance_id=detection.id,
-        covariance=covariance if bool(covariance.any()) else None,
-    )
 
 
 def detection_message(

@@ -18,7 +18,8 @@ from rnnpose_ros.refinement.refiner import RefinerConfig
 from rnnpose_ros.rendering.backends import RENDERERS
 from rnnpose_ros.ros.camera_info import RECTIFIED_CHOICES
 from rnnpose_ros.ros.fake_engine import FakeEngineConfig
-from rnnpose_ros.tracking.tracking_config import InitialPoseConfig, TrackingConfig
+from rnnpose_ros.ros.initial_poses import InitialPoseInputConfig
+from rnnpose_ros.tracking.tracking_config import TrackingConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +52,16 @@ class PublishConfig:
 
 @dataclass(frozen=True, slots=True)
 class TfConfig:
-    """How the objects' frames are called."""
+    """How the objects' frames are called, and how other frames are looked up."""
 
     frame_prefix: str = param("rnnpose/", doc="Stands before every child frame")
     frame_template: str = param("{class_id}_{instance}", doc="Child frame of an object")
+    fixed_frame: str = param(
+        "", doc="Frame in which objects stand still between a pose and its picture, such as odom; empty: none"
+    )
+    timeout: float = param(
+        0.1, doc="Longest wait for a transform on its way", unit="s", bounds=(0.0, 2.0), dynamic=True
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +98,10 @@ class NodeConfig:
         doc="true uses P of camera_info, false K and D; auto decides by topic name and D",
         choices=RECTIFIED_CHOICES,
     )
-    initial_pose: InitialPoseConfig = InitialPoseConfig()
+    image_transport: str = param(
+        "raw", doc="compressed listens to <image>/compressed, JPEG or PNG", choices=("raw", "compressed")
+    )
+    initial_pose: InitialPoseInputConfig = InitialPoseInputConfig()
     refine: RefinerConfig = RefinerConfig()
     tracking: TrackingConfig = TrackingConfig()
     publish: PublishConfig = PublishConfig()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rnnpose_ros.ros.camera_info import CameraReader
+from rnnpose_ros.ros.frame_lookups import FrameLookups
 from rnnpose_ros.ros.inputs import InitialPoseInbox, read_frame
 from rnnpose_ros.ros.loading import PoseEngine, reconfigure
 from rnnpose_ros.ros.messages import stamp_ns
@@ -21,6 +22,7 @@ from rnnpose_ros.ros.reasons import Reason, reason_lost
 from rnnpose_ros.ros.reporter import Reporter
 from rnnpose_ros.tracking.track import TRACK_SOURCE, FrameOutcome
 from rnnpose_ros.tracking.tracker import Tracker
+from rnnpose_ros.tracking.transform_tree import TransformTree
 from rnnpose_ros.types import ImageFrame, ObjectModel, PoseHypothesis, RefinementResult
 
 
@@ -50,6 +52,7 @@ class RefinementPipeline:
         objects: By label.
         image_topic: Resolved name; tells rectified pictures where the configuration says auto.
         reporter: Where refusals are said and counted.
+        frames: Where frames are in each other; when None, poses come in the camera's own frame.
     """
 
     def __init__(
@@ -60,11 +63,13 @@ class RefinementPipeline:
         *,
         image_topic: str,
         reporter: Reporter,
+        frames: FrameLookups | None = None,
     ) -> None:
         self.config = config
         self.engine = engine
         self.reporter = reporter
-        self.poses = InitialPoseInbox(objects, reporter)
+        self._frames = TransformTree() if frames is None else frames
+        self.poses = InitialPoseInbox(objects, config.initial_pose, frames=self._frames, reporter=reporter)
         self.pairing = StampPairing(
             depth=config.sync.queue,
             slop_s=config.sync.slop,
@@ -88,6 +93,7 @@ class RefinementPipeline:
         self.config = config
         self.engine = reconfigure(self.engine, config)
         self._tracker.tracking, self._tracker.initial_pose = config.tracking, config.initial_pose
+        self.poses.config = config.initial_pose
 
     def process(self, pair: Pair, *, trace: bool = False) -> FrameAnswer | None:
         """One picture; None where it is not newer than the last one.
@@ -103,7 +109,7 @@ class RefinementPipeline:
         frame = read_frame(pair, self._cameras)
         if not self._is_next(frame):
             return None
-        poses = self.poses.take(frame, max_age_s=self.config.initial_pose.max_age)
+        poses = self.poses.take(frame, fixed_frame=self.config.tf.fixed_frame)
         starts = self._tracker.begin_frame(frame.stamp_ns, poses)
         if not starts:
             self.reporter.count(Reason.NO_INITIAL_POSE)
@@ -149,6 +155,7 @@ class RefinementPipeline:
         if order is Order.RESTARTED:
             self.reporter.say("time went back: every object is forgotten")
             self._tracker.reset()
+            self._frames.forget_after(frame.stamp_ns)
         if order is Order.OLD:
             self.reporter.refuse(Reason.OLD, "an image is not newer than the last one and is left out")
         return order is not Order.OLD

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from sensor_msgs.msg import CameraInfo, Image
-from vision_msgs.msg import Detection3DArray
 
 from rnnpose_ros.ros.diagnostics import DiagnosticsOutput, FrameLog, Status, statuses
 from rnnpose_ros.ros.loading import load_engine, load_objects, picture_features, warm_up
@@ -23,12 +21,13 @@ from rnnpose_ros.ros.publishing import PoseOutput
 from rnnpose_ros.ros.reasons import Reason, RefusedInputError
 from rnnpose_ros.ros.reporter import Reporter
 from rnnpose_ros.ros.running import RunnableNode, Worker, run_process
-from rnnpose_ros.ros.subscriptions import MatchingSubscription
+from rnnpose_ros.ros.subscriptions import InputSubscriptions
+from rnnpose_ros.ros.tf_listener import TfListener
 from rnnpose_ros.ros.visualization import DebugImages
 
 
 class RefinerNode(RunnableNode):
-    """Subscribes ``image``, ``camera_info``, ``initial_detections``; publishes /tf, ``~/detections``, ``~/debug``."""
+    """Subscribes pictures, their camera infos, rough poses and /tf; publishes /tf, ``~/detections``, ``~/debug``."""
 
     def __init__(self, name: str = "rnnpose", **node_options: Any) -> None:
         """
@@ -44,20 +43,32 @@ class RefinerNode(RunnableNode):
         if config.engine != "fake":
             warm_up(engine, objects)
         self._reporter = Reporter(self.get_logger())
+        self._tf = TfListener(
+            self,
+            timeout_s=lambda: self._settings.current.tf.timeout,
+            callback_group=MutuallyExclusiveCallbackGroup(),
+        )
         self._pipeline = RefinementPipeline(
-            config, engine, objects, image_topic=self.resolve_topic_name("image"), reporter=self._reporter
+            config,
+            engine,
+            objects,
+            image_topic=self.resolve_topic_name("image"),
+            reporter=self._reporter,
+            frames=self._tf.frames,
         )
         self._mailbox: Mailbox[Pair] = Mailbox()
         self._log = FrameLog()
         self._output = PoseOutput(self, objects)
         self._debug = DebugImages(self, objects, make_features=lambda: picture_features(engine, config))
-        self._subscribe(config)
+        InputSubscriptions(self, self._pipeline, config, on_pair=self._hand_over)
+        DiagnosticsOutput(self, self._account, callback_group=MutuallyExclusiveCallbackGroup())
         self._worker = Worker(self, self._work)
         self.get_logger().info(f"ready: engine {config.engine}, objects {', '.join(objects)}")
 
     def close(self) -> bool:
         """End the worker; False when it is still busy after a while."""
         self._mailbox.close()
+        self._tf.close()
         return self._worker.join()
 
     @property
@@ -74,27 +85,6 @@ class RefinerNode(RunnableNode):
     def initial_poses_received(self) -> int:
         """Messages of initial poses so far."""
         return self._pipeline.poses.received
-
-    def _subscribe(self, config: NodeConfig) -> None:
-        group = MutuallyExclusiveCallbackGroup()
-        reliability = config.qos.image_reliability
-        MatchingSubscription(
-            self, Image, "image", self._on_image, reliability=reliability, depth=8, callback_group=group
-        )
-        others = MutuallyExclusiveCallbackGroup()
-        MatchingSubscription(
-            self, CameraInfo, "camera_info", self._on_info, reliability=reliability, depth=8, callback_group=others
-        )
-        self.create_subscription(
-            Detection3DArray, "initial_detections", self._pipeline.poses.put, 10, callback_group=others
-        )
-        DiagnosticsOutput(self, self._account, callback_group=MutuallyExclusiveCallbackGroup())
-
-    def _on_image(self, image: Image) -> None:
-        self._hand_over(self._pipeline.add_image(image))
-
-    def _on_info(self, info: CameraInfo) -> None:
-        self._hand_over(self._pipeline.add_info(info))
 
     def _hand_over(self, pair: Pair | None) -> None:
         if pair is not None:

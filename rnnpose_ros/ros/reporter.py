@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections import Counter
@@ -25,6 +26,7 @@ class Reporter:
         self._counts: Counter[Reason] = Counter()
         self._said_at: dict[Reason, float] = {}
         self._unsaid: Counter[Reason] = Counter()
+        self._said_once: set[str] = set()
 
     def count(self, reason: Reason, *, number: int = 1) -> None:
         """Count without a line in the log."""
@@ -34,6 +36,15 @@ class Reporter:
     def say(self, message: str) -> None:
         """A line in the log that counts nothing."""
         self._logger.warning(message)
+
+    def say_once(self, message: str) -> None:
+        """The same, but a text that differs only in its numbers is not said again."""
+        kind = re.sub(r"[\d.]+", "#", message)
+        with self._lock:
+            is_new = kind not in self._said_once
+            self._said_once.add(kind)
+        if is_new:
+            self.say(message)
 
     def refuse(self, reason: Reason, message: str) -> None:
         """Count, and say why unless that was said a moment ago."""

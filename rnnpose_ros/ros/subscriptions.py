@@ -1,4 +1,4 @@
-"""Subscriptions that ask for what the publishers offer.
+"""What the refiner listens to, by subscriptions that ask for what the publishers offer.
 
 A best-effort subscription loses most large images on a default install, and a reliable one gets nothing
 from a best-effort publisher. So the reliability follows the publishers, also when they change.
@@ -9,9 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rclpy.callback_groups import CallbackGroup
+from rclpy.callback_groups import CallbackGroup, MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from rnnpose_ros.ros.initial_poses import POSE_INPUTS
+from rnnpose_ros.ros.message_types import message_class
+from rnnpose_ros.ros.pairing import Pair
+from rnnpose_ros.ros.parameters import NodeConfig
+from rnnpose_ros.ros.pipeline import RefinementPipeline
 
 _CHECK_PERIOD_S = 0.5
 
@@ -75,3 +82,51 @@ class MatchingSubscription:
         old, self._subscription, self._policy = self._subscription, self._make(wanted), wanted
         self._node.destroy_subscription(old)
         self._node.get_logger().info(f"{self.topic}: asking for {wanted.name.lower()} images, as they are offered")
+
+
+class InputSubscriptions:
+    """The refiner's inputs: everything that comes is handed to its pipeline.
+
+    Args:
+        node: Where they live.
+        pipeline: Pairs pictures and infos, keeps rough poses.
+        config: Which inputs there are.
+        on_pair: Gets every pair that became complete; must not compute.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        pipeline: RefinementPipeline,
+        config: NodeConfig,
+        *,
+        on_pair: Callable[[Pair | None], None],
+    ) -> None:
+        reliability = config.qos.image_reliability
+        image_type, image_topic = Image, "image"
+        if config.image_transport == "compressed":
+            # As image_transport does: a remapping of the image topic moves its compressed kin along.
+            image_type, image_topic = CompressedImage, f"{node.resolve_topic_name('image')}/compressed"
+        pictures, others = MutuallyExclusiveCallbackGroup(), MutuallyExclusiveCallbackGroup()
+        MatchingSubscription(
+            node,
+            image_type,
+            image_topic,
+            lambda image: on_pair(pipeline.add_image(image)),
+            reliability=reliability,
+            depth=8,
+            callback_group=pictures,
+        )
+        MatchingSubscription(
+            node,
+            CameraInfo,
+            "camera_info",
+            lambda info: on_pair(pipeline.add_info(info)),
+            reliability=reliability,
+            depth=8,
+            callback_group=others,
+        )
+        for kind in config.initial_pose.inputs:
+            pose_input = POSE_INPUTS[kind]
+            message_type = message_class(pose_input.message_type)
+            node.create_subscription(message_type, pose_input.topic, pipeline.poses.put, 10, callback_group=others)

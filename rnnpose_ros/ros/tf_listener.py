@@ -15,7 +15,7 @@ from rclpy.time import Time
 from tf2_msgs.msg import TFMessage
 from torch import Tensor
 
-from rnnpose_ros.ros.frame_lookups import FrameLookups, WaitingLookups, frame_sample
+from rnnpose_ros.ros.frame_lookups import WaitingLookups, frame_sample
 from rnnpose_ros.ros.messages import matrix_from_transform, stamp_ns
 from rnnpose_ros.tracking.transform_tree import (
     HISTORY_S,
@@ -38,12 +38,11 @@ class TfListener:
     """
 
     def __init__(self, node: Node, *, timeout_s: Callable[[], float], callback_group: CallbackGroup) -> None:
-        self._tree: FrameLookups
         try:
             import tf2_ros
         except ImportError:
             tree = TransformTree()
-            self._tree = tree
+            clear = tree.clear
             self.frames = WaitingLookups(tree, timeout_s=timeout_s)
             for topic, qos, is_static in (("/tf", _QOS, False), ("/tf_static", _STATIC_QOS, True)):
                 node.create_subscription(
@@ -52,11 +51,11 @@ class TfListener:
         else:
             buffer = tf2_ros.Buffer(cache_time=Duration(seconds=HISTORY_S), node=node)
             self._listener = tf2_ros.TransformListener(buffer, node, spin_thread=False)
-            self._tree = Tf2Frames(buffer)
-            self.frames = WaitingLookups(self._tree, timeout_s=timeout_s)
+            clear = buffer.clear
+            self.frames = WaitingLookups(Tf2Frames(buffer), timeout_s=timeout_s)
         # Only a simulated clock jumps: a bag that starts again.
         back = JumpThreshold(min_forward=None, min_backward=Duration(seconds=-1.0), on_clock_change=False)
-        self._jump = node.get_clock().create_jump_callback(back, post_callback=lambda _: self._tree.clear())
+        self._jump = node.get_clock().create_jump_callback(back, post_callback=lambda _: clear())
 
     def close(self) -> None:
         """Nobody waits for a transform any more."""
@@ -95,8 +94,8 @@ class Tf2Frames:
         newest = self._ask(target, source, 0, lambda: self._buffer.get_latest_common_time(target, source))
         return newest.nanoseconds or None
 
-    def clear(self) -> None:
-        """See :class:`FrameLookups`."""
+    def forget_after(self, stamp_ns: int) -> None:
+        """See :class:`FrameLookups`; tf2 forgets all or nothing, and would refuse what comes as too old."""
         self._buffer.clear()
 
     def _ask(self, target: str, source: str, stamp_ns: int, ask: Callable[[], Any]) -> Any:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from rnnpose_ros.errors import InputError
 from rnnpose_ros.geometry.se3 import inverse
-from rnnpose_ros.tracking.frame_history import FrameHistory, FrameLink, FrameSample
+from rnnpose_ros.tracking.frame_history import RESTART_NS, FrameHistory, FrameLink, FrameSample
 
 HISTORY_S = 10.0
 """How far back moving frames are known."""
@@ -94,6 +94,16 @@ class TransformTree:
         """Forget where moving frames were; static ones hold."""
         with self._lock:
             self._moving.clear()
+
+    def forget_after(self, stamp_ns: int) -> None:
+        """Time began again at this stamp: forget frames of which only later times are known.
+
+        The others take care of themselves, with the first sample that comes.
+        """
+        with self._lock:
+            void = [child for child, h in self._moving.items() if h.oldest_ns - stamp_ns >= RESTART_NS]
+            for child in void:
+                del self._moving[child]
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> Float[Tensor, "4 4"]:
         """``T_target_source`` at a moment, float64.
