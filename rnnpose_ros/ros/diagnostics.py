@@ -69,6 +69,7 @@ def statuses(
         "camera_infos": str(pairing.infos),
         "pairs": str(mailbox.offered),
         "unpaired": str(pairing.unpaired_images),
+        "images_missing": f"{pairing.missing_images} of {pairing.infos}",
         "nearest_offset_s": offset,
     }
     tracked = outcome.tracked if outcome else ()

@@ -40,6 +40,8 @@ class PairingCounts:
     """Pushed out of the queue without an info."""
     nearest_offset_s: float | None
     """Of the last image that was pushed out: to the nearest info still known; None when there was none."""
+    missing_images: int = 0
+    """Infos pushed out of the queue whose image never came: most of them were lost on their way."""
 
 
 class StampPairing:
@@ -58,18 +60,15 @@ class StampPairing:
         self._use_latest_info = use_latest_info
         self._images: OrderedDict[int, Any] = OrderedDict()
         self._infos: OrderedDict[int, Any] = OrderedDict()
-        self._image_count = self._info_count = self._unpaired = 0
+        self._image_count = self._info_count = self._unpaired = self._missing_images = 0
         self._nearest_offset_s: float | None = None
 
     def add_image(self, image: Any, *, stamp_ns: int) -> Pair | None:
         """The pair that this image completes, or None while its info is missing."""
         with self._lock:
             self._image_count += 1
-            if self._use_latest_info:
-                if self._infos:
-                    return Pair(image, next(reversed(self._infos.values())), stamp_ns)
-                self._unpaired += 1
-                return None
+            if self._use_latest_info and self._infos:
+                return Pair(image, next(reversed(self._infos.values())), stamp_ns)
             match = _nearest(self._infos, stamp_ns, self._slop_ns)
             if match is not None:
                 return Pair(image, self._infos.pop(match), stamp_ns)
@@ -80,7 +79,10 @@ class StampPairing:
         """The pair that this info completes, or None while its image is missing."""
         with self._lock:
             self._info_count += 1
-            match = None if self._use_latest_info else _nearest(self._images, stamp_ns, self._slop_ns)
+            if self._use_latest_info:
+                self._keep(self._infos, stamp_ns, info)
+                return self._serve_waiting(info)
+            match = _nearest(self._images, stamp_ns, self._slop_ns)
             if match is not None:
                 return Pair(self._images.pop(match), info, match)
             self._keep(self._infos, stamp_ns, info)
@@ -90,7 +92,18 @@ class StampPairing:
     def counts(self) -> PairingCounts:
         """What came so far, taken in one moment."""
         with self._lock:
-            return PairingCounts(self._image_count, self._info_count, self._unpaired, self._nearest_offset_s)
+            return PairingCounts(
+                self._image_count, self._info_count, self._unpaired, self._nearest_offset_s, self._missing_images
+            )
+
+    def _serve_waiting(self, info: Any) -> Pair | None:
+        """Of the images that came before the first info, the newest is still worth an answer."""
+        if not self._images:
+            return None
+        stamp_ns, image = self._images.popitem()
+        self._unpaired += len(self._images)
+        self._images.clear()
+        return Pair(image, info, stamp_ns)
 
     def _keep(self, queue: OrderedDict[int, Any], stamp_ns: int, message: Any) -> None:
         queue.pop(stamp_ns, None)
@@ -101,6 +114,8 @@ class StampPairing:
                 self._unpaired += 1
                 offsets = [abs(pushed_out - other) for other in self._infos]
                 self._nearest_offset_s = min(offsets) / _NS_PER_S if offsets else None
+            elif not self._use_latest_info:
+                self._missing_images += 1
 
 
 class Order(Enum):

@@ -75,6 +75,7 @@ class RefinementPipeline:
             slop_s=config.sync.slop,
             use_latest_info=config.sync.camera_info_mode == "latest",
         )
+        self._explained = self.pairing.counts
         self._objects = objects
         self._cameras = CameraReader(rectified=config.input_is_rectified, image_topic=image_topic)
         self._order = StampOrder()
@@ -123,11 +124,15 @@ class RefinementPipeline:
         return FrameAnswer(frame, pair.image.header, tuple(starts), outcome, engine_ms)
 
     def explain_silence(self) -> None:
-        """Say why no picture can be processed, when messages do come."""
-        counts = self.pairing.counts
-        if counts.images and not counts.infos:
+        """Say why there was no picture to process since the last time this was asked."""
+        counts, before = self.pairing.counts, self._explained
+        self._explained = counts
+        if counts.images == before.images:
+            if counts.images:
+                self.reporter.refuse(Reason.NO_IMAGE, "no image comes any more; is the camera still there?")
+        elif not counts.infos:
             self.reporter.refuse(Reason.NO_INFO, "images arrive but no camera_info; is its topic remapped?")
-        elif counts.unpaired_images:
+        elif counts.unpaired_images > before.unpaired_images:
             offset = "none near" if counts.nearest_offset_s is None else f"nearest {counts.nearest_offset_s:.4f} s off"
             self.reporter.refuse(
                 Reason.UNSYNCED,

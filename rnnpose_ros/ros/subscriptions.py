@@ -21,6 +21,9 @@ from rnnpose_ros.ros.parameters import NodeConfig
 from rnnpose_ros.ros.pipeline import RefinementPipeline
 
 _CHECK_PERIOD_S = 0.5
+_IMAGE_DEPTH = 8
+_INFO_DEPTH = 50
+"""Infos are small: one that is dropped here costs its image."""
 
 
 class MatchingSubscription:
@@ -114,7 +117,7 @@ class InputSubscriptions:
             image_topic,
             lambda image: on_pair(pipeline.add_image(image)),
             reliability=reliability,
-            depth=8,
+            depth=_IMAGE_DEPTH,
             callback_group=pictures,
         )
         MatchingSubscription(
@@ -123,7 +126,7 @@ class InputSubscriptions:
             "camera_info",
             lambda info: on_pair(pipeline.add_info(info)),
             reliability=reliability,
-            depth=8,
+            depth=_INFO_DEPTH,
             callback_group=others,
         )
         for kind in config.initial_pose.inputs:

@@ -89,6 +89,12 @@ class Graph:
         self.node.create_subscription(message_type, topic, self._keep(messages), 10)
         return messages
 
+    def publisher(self, message_type: type, topic: str, **qos: Any) -> Any:
+        """A publisher of one more topic."""
+        from rclpy.qos import QoSProfile
+
+        return self.node.create_publisher(message_type, topic, QoSProfile(depth=50, **qos))
+
     def start_refiner(self, mesh: Path, **parameters: Any) -> Any:
         """A refiner node with the fake engine in this graph, once it is connected."""
         from rclpy.parameter import Parameter
@@ -132,11 +138,13 @@ class Graph:
         """One initial pose; returns when the refiner of this process has it, so before the next image."""
         self.deliver(poses_message(stamp_ns, **changes))
 
-    def deliver(self, message: Any) -> None:
-        """The same with a message."""
+    def deliver(self, message: Any, publisher: Any = None) -> None:
+        """The same with a message, and on any topic of initial poses."""
+        publisher = publisher or self.poses
+        self.wait_for(publisher.get_subscription_count, f"somebody to listen to {publisher.topic_name}")
         refiners = [node for node in self._nodes if hasattr(node, "initial_poses_received")]
         before = [node.initial_poses_received for node in refiners]
-        self.poses.publish(message)
+        publisher.publish(message)
         self.wait_for(
             lambda: all(n.initial_poses_received > b for n, b in zip(refiners, before, strict=True)),
             "the refiner to have the pose",
@@ -185,6 +193,10 @@ class Graph:
             self.executor.spin()
         except ExternalShutdownException:
             return
+        except RuntimeError:
+            # Between two waits the context may have been shut down, which rclpy says in another way.
+            if self.context.ok():
+                raise
 
 
 @pytest.fixture
@@ -207,7 +219,7 @@ def image_message(
     width, height = size or (WIDTH, HEIGHT)
     message = fill_message(Image(), np.full((height, width, 3), 128, np.uint8), encoding="rgb8")
     message.encoding = encoding
-    _fill_header(message.header, stamp_ns, frame_id)
+    fill_header(message.header, stamp_ns, frame_id)
     return message
 
 
@@ -218,7 +230,7 @@ def info_message(stamp_ns: int, *, frame_id: str = "camera", focal: float = FOCA
     message = CameraInfo(width=WIDTH, height=HEIGHT, distortion_model="plumb_bob", d=[0.0] * 5)
     message.k = [focal, 0.0, WIDTH / 2, 0.0, focal, HEIGHT / 2, 0.0, 0.0, 1.0]
     message.p = [focal, 0.0, WIDTH / 2, 0.0, 0.0, focal, HEIGHT / 2, 0.0, 0.0, 0.0, 1.0, 0.0]
-    _fill_header(message.header, stamp_ns, frame_id)
+    fill_header(message.header, stamp_ns, frame_id)
     return message
 
 
@@ -243,13 +255,27 @@ def poses_message(
     pose.orientation.x, pose.orientation.y, pose.orientation.z, pose.orientation.w = quaternion
     message = Detection3DArray(detections=[Detection3D(results=[best], id=name)])
     for header in (message.header, message.detections[0].header):
-        _fill_header(header, stamp_ns, frame_id)
+        fill_header(header, stamp_ns, frame_id)
     return message
 
 
-def _fill_header(header: Any, stamp_ns: int, frame_id: str) -> None:
+def fill_header(header: Any, stamp_ns: int, frame_id: str) -> None:
     header.stamp.sec, header.stamp.nanosec = divmod(stamp_ns, 1_000_000_000)
     header.frame_id = frame_id
+
+
+def transform_message(
+    stamp_ns: int, *, parent: str, child: str, position: tuple[float, float, float] = (0.0, 0.0, 0.0)
+) -> Any:
+    """A transform without rotation, for /tf or /tf_static."""
+    from geometry_msgs.msg import TransformStamped
+    from tf2_msgs.msg import TFMessage
+
+    transform = TransformStamped(child_frame_id=child)
+    fill_header(transform.header, stamp_ns, parent)
+    place = transform.transform.translation
+    place.x, place.y, place.z = position
+    return TFMessage(transforms=[transform])
 
 
 def _ns(stamp: Any) -> int:

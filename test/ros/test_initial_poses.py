@@ -130,6 +130,13 @@ def test_a_poses_class_may_be_given_by_the_parameter() -> None:
     assert "set initial_pose.default_class_id" in inbox.lines[0]
 
 
+def test_an_alias_means_the_object() -> None:
+    inbox = Inbox("mug")
+    inbox._objects = {**inbox._objects, "obj_000014": inbox._objects["mug"]}
+    (found,) = inbox.of(detections(detection(class_id="obj_000014")))
+    assert found.label == "mug"
+
+
 REFUSED = {
     "POSE_INVALID": detections(SimpleNamespace(header=header(), results=[], id="")),
     "POSE_INVALID no class": detections(detection(class_id="")),

@@ -1,13 +1,24 @@
-"""What the node refuses before its first picture."""
+"""What the node loads, under which names, and what it refuses before its first picture."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
 from rnnpose_ros.config import build
-from rnnpose_ros.errors import BackendUnavailableError, ConfigError
-from rnnpose_ros.ros.loading import load_engine
+from rnnpose_ros.errors import AssetError, BackendUnavailableError, ConfigError
+from rnnpose_ros.ros.loading import load_engine, load_objects
 from rnnpose_ros.ros.parameters import NodeConfig
+
+
+@pytest.fixture
+def folder(tmp_path: Path, cube_mesh: Path) -> Path:
+    for label, alias in (("mug", "obj_000014"), ("box", "obj_000002")):
+        (tmp_path / label).mkdir()
+        description = f"label: {label}\nmesh: {cube_mesh}\nmesh_scale: 1.0\naliases: [{alias}]\n"
+        (tmp_path / label / "object.yaml").write_text(description)
+    return tmp_path
 
 
 def test_a_renderer_that_is_not_installed_stops_the_node_and_is_not_replaced(without_pytorch3d):
@@ -18,3 +29,29 @@ def test_a_renderer_that_is_not_installed_stops_the_node_and_is_not_replaced(wit
 def test_an_unknown_renderer_is_refused_with_the_known_ones():
     with pytest.raises(ConfigError, match=r"warp.*pytorch3d"):
         build(NodeConfig, {"renderer": "opengl"})
+
+
+def test_aliases_lead_to_the_same_object_and_are_not_objects_of_their_own(folder: Path) -> None:
+    objects = load_objects(NodeConfig(objects_file=str(folder)))
+    assert sorted(objects) == ["box", "mug"]
+    assert objects["obj_000014"] is objects["mug"]
+
+
+@pytest.mark.parametrize("path", ["mug", "mug/object.yaml"])
+def test_a_single_description_has_its_aliases_too(folder: Path, path: str) -> None:
+    objects = load_objects(NodeConfig(objects_file=str(folder / path)))
+    assert (len(objects), objects["obj_000014"].label) == (1, "mug")
+
+
+def test_only_the_objects_that_are_asked_for_are_served(folder: Path) -> None:
+    objects = load_objects(NodeConfig(objects_file=str(folder), object_ids=("box",)))
+    assert list(objects) == ["box"]
+    assert "obj_000014" not in objects
+    with pytest.raises(AssetError, match="no object is called 'teapot'"):
+        load_objects(NodeConfig(objects_file=str(folder), object_ids=("teapot",)))
+
+
+def test_an_object_that_cannot_be_loaded_is_left_out_aloud(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (folder / "mug" / "object.yaml").write_text("label: mug\nmesh: nowhere.obj\nmesh_scale: 1.0\n")
+    assert list(load_objects(NodeConfig(objects_file=str(folder)))) == ["box"]
+    assert "object 'mug' is left out" in caplog.text

@@ -53,11 +53,46 @@ def test_without_slop_a_nanosecond_parts_them_and_the_offset_is_known() -> None:
     assert pairing.counts.nearest_offset_s == pytest.approx(1.03)
 
 
-def test_the_latest_info_serves_images_of_any_stamp() -> None:
+def test_the_latest_info_serves_images_of_any_stamp_and_the_newest_that_waited_for_it() -> None:
     pairing = StampPairing(use_latest_info=True)
     assert pairing.add_image("too early", stamp_ns=1) is None
-    assert pairing.add_info("only", stamp_ns=0) is None
+    assert pairing.add_image("waits", stamp_ns=2) is None
+    first = pairing.add_info("only", stamp_ns=0)
+    assert first is not None
+    assert (first.image, first.stamp_ns, pairing.counts.unpaired_images) == ("waits", 2, 1)
     assert [pairing.add_image("image", stamp_ns=s).info for s in (5, 6, 7)] == ["only"] * 3
+    assert pairing.add_info("newer", stamp_ns=8) is None
+    assert pairing.add_image("image", stamp_ns=5).info == "newer"
+
+
+def test_images_that_were_lost_on_their_way_are_counted() -> None:
+    pairing = StampPairing(depth=4)
+    for stamp in range(100):
+        if stamp % 4:
+            pairing.add_image("image", stamp_ns=stamp)
+        pairing.add_info("info", stamp_ns=stamp)
+    assert pairing.counts.missing_images == 25 - 4, "four still wait for theirs"
+    latest = StampPairing(depth=4, use_latest_info=True)
+    for stamp in range(100):
+        latest.add_info("info", stamp_ns=stamp)
+    assert latest.counts.missing_images == 0
+
+
+def test_who_takes_a_pair_may_fail_or_come_back_for_more() -> None:
+    """The pair is handed over outside of every lock."""
+    pairing = StampPairing()
+
+    def handle(stamp_ns: int) -> None:
+        pairing.add_info("info", stamp_ns=stamp_ns)
+        pair = pairing.add_image("image", stamp_ns=stamp_ns)
+        if pair is not None and stamp_ns < 5:
+            handle(stamp_ns + 1)
+            raise RuntimeError("a fault of who handles the pair")
+
+    with pytest.raises(RuntimeError):
+        handle(0)
+    pairing.add_info("info", stamp_ns=100)
+    assert pairing.add_image("image", stamp_ns=100) is not None
 
 
 def test_a_late_stamp_is_old_and_a_repeated_one_too() -> None:
