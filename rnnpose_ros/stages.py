@@ -9,8 +9,9 @@ from contextvars import ContextVar
 
 from torch.profiler import record_function
 
-STAGES = ("crop", "render", "describe", "encode", "update", "solve")
-"""Cut the picture, draw the reference, describe the photograph, encode both, estimate the field, solve for the pose."""
+STAGES = ("crop", "render", "describe", "encode", "update", "solve", "align")
+"""Cut the picture, draw the reference, describe the photograph, encode both, estimate the field,
+solve for the pose, align the pictures."""
 
 
 class StageClock:

@@ -17,12 +17,14 @@ from rnnpose_ros.geometry.camera import NEAR_M
 from rnnpose_ros.geometry.rotations import nearest_rotation
 from rnnpose_ros.networks.paper_network import PaperNetwork
 from rnnpose_ros.networks.rnnpose_network import RnnposeNetwork
+from rnnpose_ros.refinement.alignment import AlignmentConfig
 from rnnpose_ros.refinement.cycle import CycleInputs, CycleOutput, refine_cycle
 from rnnpose_ros.refinement.features import FeatureCache, ObjectFeatures
 from rnnpose_ros.refinement.solver import SolverConfig
 from rnnpose_ros.refinement.status import Calibration, CycleState, describe_iterations, judge
 from rnnpose_ros.refinement.views import check_crop_size, open_views
 from rnnpose_ros.rendering.renderer import Renderer
+from rnnpose_ros.stages import stage
 from rnnpose_ros.types import (
     CameraIntrinsics,
     ImageFrame,
@@ -64,6 +66,7 @@ class RefinerConfig:
     )
     max_batch: int = param(8, doc="Objects refined at once", bounds=(1, 64))
     solver: SolverConfig = SolverConfig()
+    alignment: AlignmentConfig = AlignmentConfig()
 
 
 class Refiner:
@@ -169,6 +172,10 @@ class Refiner:
                 self._advance(states[i], row, inputs, output, affine[row], (camera.height, camera.width))
                 if trace:
                     states[i].trace += describe_iterations(row, cycle, inputs, output, affine[row])
+        if not isinstance(self.network, PaperNetwork):
+            with stage("align"):
+                for state in states:
+                    state.align(self.config.alignment)
         return [judge(s, self.config, self.calibration) for s in states]
 
     def _advance(

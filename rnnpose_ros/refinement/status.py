@@ -13,6 +13,7 @@ from torch import Tensor
 
 from rnnpose_ros.geometry.camera import NEAR_M, backproject, project
 from rnnpose_ros.geometry.se3 import inverse, transform
+from rnnpose_ros.refinement.alignment import AlignmentConfig, Look, align
 from rnnpose_ros.refinement.cycle import CycleInputs, CycleOutput
 from rnnpose_ros.refinement.solver import pose_covariance
 from rnnpose_ros.types import (
@@ -29,9 +30,13 @@ if TYPE_CHECKING:
     from rnnpose_ros.refinement.refiner import RefinerConfig
 
 
-SCORE_MEASURES = ("mean_weight", "log_residual", "log_step", "log_spread")
+SCORE_MEASURES = ("mean_weight", "log_residual", "log_step", "log_spread", "agreement")
 """What the score is computed from, all of the last iteration: the mean weight over the covered cells; the logarithms of
-the weighted residual and of the last step's motion (cells), and of the pose's predicted uncertainty (diameters)."""
+the weighted residual and of the last step's motion (cells), and of the pose's predicted uncertainty (diameters); and
+how alike render and photograph look at the end (correlation, 0 where they were not compared)."""
+
+
+_LEAST_VARIANCE_PX = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,7 @@ class Calibration:
     score_by_log_residual: float = -1.0
     score_by_log_step: float = -0.5
     score_by_log_spread: float = -0.5
+    score_by_agreement: float = 0.0
     covariance_scale: float = 1.0
 
     @classmethod
@@ -78,7 +84,14 @@ class CycleState:
     step_cells: float = math.nan
     spread_diameters: float = math.nan
     """Predicted uncertainty of the pose: root of the covariance's trace with rotations as arcs at half a diameter."""
+    agreement: float = 0.0
     covariance: Float[Tensor, "6 6"] | None = None
+    look: Look | None = None
+    """What the last cycle compared."""
+    normal_matrix: Float[Tensor, "6 6"] | None = None
+    """Of the last step, in (v / D, omega) and crop pixels."""
+    variance_px: float = math.nan
+    """Of one residual component of the last step, square crop pixels."""
 
     def __post_init__(self) -> None:
         self.T_camera_object = self.hypothesis.T_camera_object.detach().double().cpu()
@@ -107,14 +120,30 @@ class CycleState:
         self.residual_cells, self.residual_px = residual / stride, residual / scale
         motion = _step_motion(last.step.step[row], last.step.normal_matrix[row], float(last.step.weight_sum[row]))
         self.step_px, self.step_cells = motion / scale, motion / stride
-        centre = transform(T, self.model.centre.double().cpu()[None])[0]
-        self.covariance = pose_covariance(
-            last.step.normal_matrix[row],
-            0.5 * residual * residual,
-            diameter=self.model.diameter,
-            origin_from_centre=T[:3, 3] - centre,
-        )
+        self.normal_matrix, self.variance_px = last.step.normal_matrix[row].cpu(), 0.5 * residual * residual
+        self.covariance = self.covariance_of(self.normal_matrix, self.variance_px)
         self.spread_diameters = _spread(self.covariance, self.model.diameter)
+        self.look = _look(row, inputs, output, self.model)
+
+    def align(self, config: AlignmentConfig) -> None:
+        """Betters the last cycle's pose by the pictures, and says how sure both are together."""
+        if self.status is not None or self.look is None or self.normal_matrix is None:
+            return
+        information = self.normal_matrix / (max(self.variance_px, _LEAST_VARIANCE_PX) * config.prior_variance)
+        if config.steps > 0:
+            aligned = align(self.look, self.T_camera_object, information, config=config)
+            if aligned is not None:
+                self.T_camera_object, information = aligned.T_camera_object, aligned.information
+                self.agreement = aligned.agreement
+        self.covariance = self.covariance_of(information, 1.0)
+
+    def covariance_of(self, normal_matrix: Float[Tensor, "6 6"], variance: float) -> Float[Tensor, "6 6"] | None:
+        """Of the present pose, as messages have it; see :func:`~rnnpose_ros.refinement.solver.pose_covariance`."""
+        T = self.T_camera_object
+        centre = transform(T, self.model.centre.double().cpu()[None])[0]
+        return pose_covariance(
+            normal_matrix, variance, diameter=self.model.diameter, origin_from_centre=T[:3, 3] - centre
+        )
 
 
 def judge(state: CycleState, config: RefinerConfig, calibration: Calibration) -> RefinementResult:
@@ -142,13 +171,30 @@ def judge(state: CycleState, config: RefinerConfig, calibration: Calibration) ->
     )
 
 
-def score_measures(state: CycleState) -> tuple[float, float, float, float]:
+def _look(row: int, inputs: CycleInputs, output: CycleOutput, model: ObjectModel) -> Look:
+    """The pictures of one batch item."""
+    camera = CameraIntrinsics(K=inputs.camera.K[row : row + 1], height=inputs.camera.height, width=inputs.camera.width)
+    return Look(
+        photo=inputs.photo[row],
+        render=inputs.render.color[row],
+        depth=inputs.render.depth[row],
+        camera=camera,
+        T_render=inputs.T_render[row],
+        weights=output.iterations[-1].weights[row],
+        stride=output.stride,
+        centre_object=model.centre,
+        diameter=model.diameter,
+    )
+
+
+def score_measures(state: CycleState) -> tuple[float, ...]:
     """The state's :data:`SCORE_MEASURES`, held in a range where their logarithms say something."""
     return (
         state.mean_weight,
         math.log(_held(state.residual_cells, 1e-2, 10.0)),
         math.log(_held(state.step_cells, 1e-3, 10.0)),
         math.log(_held(state.spread_diameters, 1e-4, 10.0)),
+        state.agreement,
     )
 
 

@@ -12,6 +12,8 @@ from rnnpose_ros.checkpoints.checkpoint import default_weights, load_network
 from rnnpose_ros.errors import InputError
 from rnnpose_ros.geometry.camera import intrinsics
 from rnnpose_ros.geometry.perturbation import perturb
+from rnnpose_ros.geometry.se3 import transform
+from rnnpose_ros.refinement.alignment import AlignmentConfig
 from rnnpose_ros.refinement.pictures import overlay, similarity_map
 from rnnpose_ros.refinement.refiner import Refiner
 from rnnpose_ros.refinement.status import Calibration
@@ -91,6 +93,20 @@ def test_failures_of_one_object_are_values_and_leave_the_others_alone(
     ]
     assert torch.equal(results[2].T_camera_object, aside)
     assert all(r.score == 0.0 and r.covariance is None for r in results[1:])
+
+
+def test_alignment_betters_what_the_network_found(refiner: Refiner, frame: ImageFrame, sequence: Sequence) -> None:
+    objects, hypotheses = {"tea_box": sequence.object}, starts(sequence, 4)
+    alone = refiner.with_config(dataclasses.replace(refiner.config, alignment=AlignmentConfig(steps=0)))
+    points, truth = (
+        sequence.object.mesh.vertices.double(),
+        transform(sequence.poses[INDEX], sequence.object.mesh.vertices.double()),
+    )
+    errors = [
+        torch.stack([(transform(r.T_camera_object, points) - truth).norm(dim=-1).mean() for r in results])
+        for results in (refiner.refine(frame, hypotheses, objects), alone.refine(frame, hypotheses, objects))
+    ]
+    assert errors[0].median() < 0.6 * errors[1].median()
 
 
 def test_score_falls_where_there_is_no_object(refiner: Refiner, frame: ImageFrame, sequence: Sequence) -> None:
