@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the verb."""
     parser = subparsers.add_parser("train", help="train weights on rendered scenes")
-    parser.add_argument("--recipe", default="generic", help="generic (from the start), finetune (from given weights)")
+    parser.add_argument(
+        "--recipe",
+        default="generic",
+        help="generic (any mesh), paper (the published network, for the objects of --mesh), finetune (given weights)",
+    )
     parser.add_argument(
         "--mesh",
         action="append",
@@ -51,8 +55,9 @@ def run(args: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO if is_first else logging.WARNING, format="%(asctime)s %(message)s")
     with _together(args.device) as device, ProgressLine("train") as line:
         renderer = WarpRenderer(device)
-        recipe = make_recipe(args.recipe, parse_settings(args.set), renderer)
-        trainer = Trainer(recipe, renderer, out, objects=given_objects(args.mesh), show=line.show)
+        objects = given_objects(args.mesh)
+        recipe = make_recipe(args.recipe, parse_settings(args.set), renderer, objects=objects)
+        trainer = Trainer(recipe, renderer, out, objects=objects, show=line.show)
         with _stopped_by_signals(trainer):
             finished = trainer.run()
     weights = out / "weights.safetensors"

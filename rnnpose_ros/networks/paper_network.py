@@ -104,11 +104,19 @@ class PaperNetwork(nn.Module):
         self.update_block = PaperUpdateBlock(_LEVELS * (2 * _RADIUS + 1) ** 2, gru=config.gru)
         self.sigma = nn.Parameter(torch.tensor(1.0))
         """Scale of the similarity, learned."""
+        self.mixed_precision = False
+        """Run the 2D convolutions in bfloat16: for training, where the published code has float16."""
 
     def encode_object(self, pyramid: PointPyramid) -> VertexFeatures:
         """Descriptors and context of every vertex."""
         pyramid = to_device(pyramid, self.sigma.device)
         return VertexFeatures(F.normalize(self.descriptor3d(pyramid), dim=1), self.context3d(pyramid))
+
+    def describe(self, photo: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B D H W"]:
+        """A unit descriptor at every pixel of a photograph (0..1), whose sides are multiples of 8."""
+        with self._precision(photo.device):
+            descriptors = self.descriptor2d(photo)
+        return F.normalize(descriptors.float(), dim=1) if self.mixed_precision else descriptors
 
     def encode(
         self,
@@ -130,7 +138,8 @@ class PaperNetwork(nn.Module):
         # Pinned by test_encoder_maps_equal_the_published_ones.
         largest = 255.0 if self.config.input_scaling == "published" else 1.0
         both = 2 * (torch.cat([render, photo]) / largest) - 1.0
-        maps = self.features(both)
+        with self._precision(both.device):
+            maps = self.features(both)
         pyramid = correlate(*maps.chunk(2), levels=_LEVELS, radius=_RADIUS, published=True)
         state, constant = context.split([_HIDDEN, CONTEXT_CHANNELS - _HIDDEN], 1)
         return PaperPair(pyramid, self.update_block.hold(F.relu(constant))), torch.tanh(state)
@@ -152,5 +161,9 @@ class PaperNetwork(nn.Module):
         """
         correlation = pair.correlation.lookup(cells + flow)
         flow = flow.permute(0, 3, 1, 2)
-        hidden, delta, mask = self.update_block(hidden, pair.context, correlation, flow)
-        return FlowUpdate(hidden, upsample_convex(flow + delta, mask))
+        with self._precision(flow.device):
+            hidden, delta, mask = self.update_block(hidden, pair.context, correlation, flow)
+        return FlowUpdate(hidden.float(), upsample_convex(flow + delta.float(), mask.float()))
+
+    def _precision(self, device: torch.device) -> torch.autocast:
+        return torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.mixed_precision)

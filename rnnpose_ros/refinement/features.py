@@ -91,8 +91,8 @@ def _check_mesh(model: ObjectModel, fingerprints: Mapping[str, str]) -> None:
     known = model.label in fingerprints
     what = "its mesh is not the one" if known else f"it is none of {sorted(fingerprints)}"
     raise AssetError(
-        f"object {model.label!r}: {what} that these weights were converted for (vertices, their order, or faces "
-        "differ); give that very mesh file and scale, or convert the weights again with this one"
+        f"object {model.label!r}: {what} that these weights were made for (vertices, their order, or faces "
+        "differ); give that very mesh file and scale, or convert the weights again with this one, or train for it"
     )
 
 

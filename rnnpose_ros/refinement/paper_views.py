@@ -107,7 +107,7 @@ class PaperViews:
             affine = self._views.window(T_camera_object[None], [row], size=size, margin=margin)
             photo = self._views.cut(affine, size=size)
             with stage("describe"):
-                self._described[row] = DescribedPhoto(self._network.descriptor2d(photo)[0], affine[0])
+                self._described[row] = DescribedPhoto(self._network.describe(photo)[0], affine[0])
         return self._described[row]
 
     def _rendered(self, row: int, plain: CycleInputs, index: int) -> RenderedFeatures:

@@ -51,8 +51,9 @@ class VertexSearch:
         self._extent = float(np.ptp(vertices, axis=0).max())
         self._vertices = vertices
         self._tree = cKDTree(vertices)
-        edges = vertices[mesh.faces.cpu().numpy()[:, [0, 1]].reshape(-1)].reshape(-1, 2, 3)
-        spacing = float(np.median(np.linalg.norm(edges[:, 0] - edges[:, 1], axis=1))) / self._extent
+        corners = vertices[mesh.faces.cpu().numpy()]
+        edges = np.linalg.norm(corners - corners[:, [1, 2, 0]], axis=2)
+        spacing = float(np.median(edges)) / self._extent
         if spacing > _COARSE:
             _LOGGER.warning(
                 "%s: its vertices lie %.2f of its size apart; features live on vertices, so subdivide its faces "

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from rnnpose_ros.checkpoints.checkpoint import CheckpointInfo, Network, describe, load_network
 from rnnpose_ros.config import flatten, param
@@ -20,7 +20,7 @@ from rnnpose_ros.refinement.solver import SolverConfig
 from rnnpose_ros.rendering.renderer import Renderer
 from rnnpose_ros.training.experiment import TrainingConfig
 from rnnpose_ros.training.losses import LossConfig, refinement_losses
-from rnnpose_ros.training.optimizer import half_cosine, make_adamw, set_rate
+from rnnpose_ros.training.optimizer import freeze, half_cosine, make_adamw, set_rate
 from rnnpose_ros.training.recipe import Losses
 from rnnpose_ros.training.targets import field_targets
 from rnnpose_ros.types import TrainingBatch
@@ -78,7 +78,7 @@ class GenericRecipe:
         torch.manual_seed(config.seed)
         self.network: RnnposeNetwork = _start_network(config).to(renderer.device)
         self.network.mixed_precision = config.mixed_precision
-        _freeze(self.network, config.frozen)
+        freeze(self.network, config.frozen)
         self._renderer = renderer
         pool_size = config.scenes.objects.pool_size
         self._features = FeatureCache(renderer, capacity=config.streams * (pool_size + pool_size // 4 + 1))
@@ -144,15 +144,6 @@ def _start_network(config: GenericConfig) -> RnnposeNetwork:
             "the file's, or give weights of the small or base family"
         )
     return network.train().requires_grad_()
-
-
-def _freeze(network: nn.Module, names: tuple[str, ...]) -> None:
-    modules = dict(network.named_children())
-    unknown = sorted(set(names) - modules.keys())
-    if unknown:
-        raise ConfigError(f"frozen: the network has no module {unknown[0]!r}; it has {', '.join(modules)}")
-    for name in names:
-        modules[name].requires_grad_(False)
 
 
 def _loss_points(vertices: Tensor, random: torch.Generator) -> Tensor:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 import torch
 from torch import nn
+
+from rnnpose_ros.errors import ConfigError
 
 
 def make_adamw(network: nn.Module, *, learning_rate: float, weight_decay: float) -> torch.optim.Optimizer:
@@ -38,6 +41,39 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """The same learning rate for all parameters."""
     for group in optimizer.param_groups:
         group["lr"] = rate
+
+
+def one_cycle(share: float, *, peak: float) -> tuple[float, float]:
+    """The published rate and momentum (beta 1): cosines up to the peak in the first hundredth, then down.
+
+    The rate starts at a tenth of the peak and ends at its 1e-5; the momentum goes from 0.95 to 0.85 and back.
+    """
+    warmup = 0.01
+    if share < warmup:
+        rising = 0.5 - 0.5 * math.cos(math.pi * share / warmup)
+        return peak * (0.1 + 0.9 * rising), 0.95 - 0.1 * rising
+    falling = 0.5 + 0.5 * math.cos(math.pi * min((share - warmup) / (1.0 - warmup), 1.0))
+    return peak * (1e-5 + (1 - 1e-5) * falling), 0.95 - 0.1 * falling
+
+
+def set_momentum(optimizer: torch.optim.Optimizer, momentum: float) -> None:
+    """Adam's beta 1 for all parameters."""
+    for group in optimizer.param_groups:
+        group["betas"] = (momentum, group["betas"][1])
+
+
+def freeze(network: nn.Module, names: Sequence[str]) -> None:
+    """Keeps the weights of some of a network's modules as they are.
+
+    Raises:
+        ConfigError: The network has no such module.
+    """
+    modules = dict(network.named_children())
+    unknown = sorted(set(names) - modules.keys())
+    if unknown:
+        raise ConfigError(f"frozen: the network has no module {unknown[0]!r}; it has {', '.join(modules)}")
+    for name in names:
+        modules[name].requires_grad_(False)
 
 
 Network = TypeVar("Network", bound=nn.Module)

@@ -191,7 +191,7 @@ def test_converted_weights_load_with_their_objects(published, mesh_file, tmp_pat
     with torch.inference_mode():
         assert cache.get(model).encoded.features.descriptors.shape == (642, 32)
     other = load_object(mesh_file, label="cat", mesh_scale=1.1)
-    with pytest.raises(AssetError, match="not the one that these weights were converted for"):
+    with pytest.raises(AssetError, match="not the one that these weights were made for"):
         cache.get(other)
 
 

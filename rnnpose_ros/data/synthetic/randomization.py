@@ -52,6 +52,12 @@ class ViewRanges:
     noise_factor: tuple[float, ...] = param(
         (0.8, 1.8), doc="Range of the start noise in units of N1.", bounds=(0.0, 10.0)
     )
+    noise_diameter_m: float = param(
+        0.2,
+        doc="Diameter at which N1 is taken as it is; it shrinks and grows with others, unless this is 0.",
+        unit="m",
+        bounds=(0.0, 10.0),
+    )
     small_noise_share: float = param(0.4, doc="Share of starts that are nearer.", bounds=(0.0, 1.0))
     small_noise_factor: tuple[float, ...] = param((0.05, 1.0), doc="How much nearer.", bounds=(0.0, 1.0))
     depth_ratio: tuple[float, ...] = param(

@@ -15,9 +15,6 @@ from rnnpose_ros.geometry.perturbation import N1, perturb
 from rnnpose_ros.geometry.se3 import transform
 from rnnpose_ros.types import CameraIntrinsics, ObjectModel
 
-_NOISE_DIAMETER_M = 0.2
-"""Diameter at which the start noise is N1's own."""
-
 
 def random_cameras(count: int, ranges: ViewRanges, *, rng: np.random.Generator) -> CameraIntrinsics:
     """The full photographs' cameras."""
@@ -56,11 +53,12 @@ def start_poses(
     rng: np.random.Generator,
     generator: torch.Generator,
 ) -> Float[Tensor, "B 4 4"]:
-    """Wrong poses: N1's noise in proportion to the object, a share of them nearer."""
+    """Wrong poses: N1's noise, where asked in proportion to the object, a share of them nearer."""
     count = len(objects)
-    diameter = np.array([model.diameter for model in objects])
+    relative = np.array([model.diameter for model in objects]) / max(ranges.noise_diameter_m, 1e-9)
     low, high = ranges.noise_factor
-    factor = np.clip(diameter / _NOISE_DIAMETER_M, 0.5, 2.0) * rng.uniform(low, high, count)
+    factor = np.clip(relative, 0.5, 2.0) if ranges.noise_diameter_m else np.ones(count)
+    factor = factor * rng.uniform(low, high, count)
     nearer = rng.random(count) < ranges.small_noise_share
     low, high = ranges.small_noise_factor
     factor = np.where(nearer, factor * rng.uniform(low, high, count), factor)
