@@ -42,6 +42,7 @@ class PaperTrainingConfig(TrainingConfig):
     initial: str = param("", doc="Weights of the paper family to start from; without: random ones")
     frozen: tuple[str, ...] = param((), doc="Modules of the network that keep their weights")
     minutes: float = param(600.0, doc="Time budget; the schedule ends with it", unit="min", bounds=(0.01, 1e5))
+    streams: int = param(1, doc="Streams of samples, each a batch a step; processes share them", bounds=(1, 4096))
     stages: str = param(
         "1.0:320:1.6:1:4",
         doc="Parts of the run: share of the budget : photograph px (zooms have three quarters) : margin : batch : "
