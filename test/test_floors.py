@@ -38,6 +38,7 @@ ONE_PLACE = {
     "launch_ros": "ros/",
     "matplotlib": "evaluation/",
     "message_filters": "ros/",
+    "mitsuba": "data/path_traced/mitsuba_tracer.py",
     "openvino": "acceleration/openvino_engine.py",
     "pytorch3d": "rendering/pytorch3d_renderer.py",
     "apsw": "ros/bags/",
