@@ -17,6 +17,7 @@ from typing import IO, Any
 from rnnpose_ros.cli.progress_line import ProgressLine
 from rnnpose_ros.errors import InputError, RnnposeError
 from rnnpose_ros.paths import resolve_path
+from rnnpose_ros.ros.fastdds_profile import PACKAGED_PROFILE, profile_in_use, profile_variable
 from rnnpose_ros.sources.sequence import Sequence
 
 _START_LIMIT_S = 180.0
@@ -147,9 +148,9 @@ def _environment() -> dict[str, str]:
     environment = dict(os.environ)
     environment["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
     environment.setdefault("AMENT_PREFIX_PATH", sys.prefix)
-    profile = resolve_path("package://rnnpose_ros/config/fastdds_large_images.xml")
-    if profile.is_file():
-        environment.setdefault("FASTDDS_DEFAULT_PROFILES_FILE", str(profile))
+    profile = resolve_path(PACKAGED_PROFILE)
+    if profile.is_file() and not profile_in_use(environment):
+        environment[profile_variable(environment)] = str(profile)
     root = str(Path(__file__).resolve().parents[2])
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (root, environment.get("PYTHONPATH"))))
     return environment

@@ -14,6 +14,7 @@ from rnnpose_ros import __version__
 from rnnpose_ros.errors import RnnposeError
 
 _VERBS = (
+    "doctor",
     "demo",
     "refine",
     "bag",
