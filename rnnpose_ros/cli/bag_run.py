@@ -17,9 +17,10 @@ from rnnpose_ros.cli.progress_line import ProgressLine
 from rnnpose_ros.errors import InputError
 from rnnpose_ros.evaluation.bag_report import BagSummary, PictureRecord, write_bag_report
 from rnnpose_ros.ros.bags.bag_file import BagReader, BagWriter
-from rnnpose_ros.ros.bags.output import BagOutput, DebugPainter
+from rnnpose_ros.ros.bags.output import BagOutput
 from rnnpose_ros.ros.bags.replay import BagReplay, ReplaySettings
 from rnnpose_ros.ros.bags.topics import ChosenTopics, TopicWishes, choose_topics
+from rnnpose_ros.ros.debug_pictures import DebugPainter
 from rnnpose_ros.ros.loading import load_engine, load_objects, picture_features
 from rnnpose_ros.ros.parameters import NodeConfig
 from rnnpose_ros.ros.pipeline import FrameAnswer, RefinementPipeline

@@ -1,4 +1,4 @@
-"""Pictures of a result in full-image coordinates: outline overlay and similarity map."""
+"""Pictures of a result in full-image coordinates: outlines, similarity, the objects as drawn, and the last flow."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from rnnpose_ros.refinement.features import FeatureCache
+from rnnpose_ros.rendering.shading import head_light
 from rnnpose_ros.types import ImageFrame, ObjectModel, PoseHypothesis, RefinementResult
 
 INITIAL_RGB = (255, 255, 255)
@@ -71,6 +72,70 @@ def similarity_map(frame: ImageFrame, results: Sequence[RefinementResult]) -> ND
         spacing = float(last.cell_uv[0, 1, 0] - last.cell_uv[0, 0, 0])
         warped = cv2.warpAffine(cells, affine / spacing, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
         image = np.maximum(image, warped)
+    return image
+
+
+def render_picture(
+    frame: ImageFrame,
+    results: Sequence[RefinementResult],
+    objects: Mapping[str, ObjectModel],
+    features: FeatureCache,
+) -> NDArray[np.uint8]:
+    """The objects alone, lit as the references are; the nearest is seen.
+
+    Args:
+        frame: The picture that was refined.
+        results: Drawn at their poses.
+        objects: Of every label.
+        features: Whose renderer draws.
+
+    Returns:
+        RGB, H x W x 3 in image coordinates; black where there is no object.
+    """
+    height, width = frame.rgb.shape[:2]
+    canvas = torch.zeros(height, width, 3)
+    nearest = torch.full((height, width), torch.inf)
+    for result in results:
+        mesh = features.get(objects[result.label]).mesh
+        drawn = features.renderer.render([mesh], result.T_camera_object[None], frame.camera)
+        lit = head_light(drawn, frame.camera)
+        depth = lit.depth[0].cpu()
+        seen = (depth > 0) & (depth < nearest)
+        canvas[seen] = lit.color[0].permute(1, 2, 0).cpu()[seen]
+        nearest[seen] = depth[seen]
+    return (255.0 * canvas).round().to(torch.uint8).numpy()
+
+
+def flow_map(frame: ImageFrame, results: Sequence[RefinementResult]) -> NDArray[np.float32]:
+    """How far each pixel of the last reference is from where the network found it in the photograph.
+
+    Args:
+        frame: The picture that was refined.
+        results: Must carry their traces; those without add nothing.
+
+    Returns:
+        H x W x 2, image pixels (u, v), at the reference's own pixels; NaN where there is no object.
+    """
+    height, width = frame.rgb.shape[:2]
+    image = np.full((height, width, 2), np.nan, np.float32)
+    for result in results:
+        if not result.trace:
+            continue
+        last = result.trace[-1]
+        affine = last.affine_crop_image.double().cpu().numpy()
+        moved = (last.field.target_uv[0] - last.cell_uv).double().cpu().numpy() @ np.linalg.inv(affine[:, :2]).T
+        moved[last.similarity.cpu().numpy() <= 0] = np.nan
+        spacing = float(last.cell_uv[0, 1, 0] - last.cell_uv[0, 0, 0])
+        # The nearest cell: between an object's cells and those beside it there is nothing to interpolate.
+        warped = cv2.warpAffine(
+            moved.astype(np.float32),
+            affine / spacing,
+            (width, height),
+            flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
+            borderValue=(np.nan, np.nan),
+        )
+        known = ~np.isnan(warped[..., 0])
+        image[known] = warped[known]
     return image
 
 

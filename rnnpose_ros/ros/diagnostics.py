@@ -15,6 +15,7 @@ from rclpy.node import Node
 from rnnpose_ros.ros.mailbox import MailboxCounts
 from rnnpose_ros.ros.pairing import PairingCounts
 from rnnpose_ros.ros.reasons import Reason
+from rnnpose_ros.ros.running import steady_clock
 from rnnpose_ros.tracking.track import FrameOutcome
 
 _WINDOW = 100
@@ -100,7 +101,7 @@ class DiagnosticsOutput:
         self._node = node
         self._account = account
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        node.create_timer(1.0, self._publish, callback_group=callback_group)
+        node.create_timer(1.0, self._publish, callback_group=callback_group, clock=steady_clock())
 
     def _publish(self) -> None:
         from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue

@@ -14,7 +14,7 @@ from rnnpose_ros.config import param
 from rnnpose_ros.refinement.refiner import RefinerConfig
 from rnnpose_ros.types import ImageFrame, ObjectModel, PoseHypothesis, RefinementResult, RefinementStatus
 
-FAKE_MODES = ("exact", "slow", "nan", "raise", "drift")
+FAKE_MODES = ("exact", "slow", "nan", "raise", "oom", "drift")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,8 @@ class FakeEngineConfig:
 
     mode: str = param(
         "exact",
-        doc="exact and slow give back the start pose, drift moves it along x, nan solves nothing, raise fails",
+        doc="exact and slow give back the start pose, drift moves it along x, nan solves nothing, raise fails, "
+        "oom says that there is no memory",
         choices=FAKE_MODES,
         dynamic=True,
     )
@@ -59,10 +60,13 @@ class FakeEngine:
 
         Raises:
             RuntimeError: In mode ``raise``.
+            torch.OutOfMemoryError: In mode ``oom``.
         """
         mode = self.config.mode
         if mode == "raise":
             raise RuntimeError("the fake engine fails, as it was told to")
+        if mode == "oom":
+            raise torch.OutOfMemoryError("the fake engine has no memory, as it was told to")
         if mode == "slow":
             self._never.wait(self.config.delay)
         return [self._answer(h, mode) for h in hypotheses]

@@ -105,7 +105,7 @@ def rgb_from_bayer(mosaic: UInt8[np.ndarray, "H W"], encoding: str) -> UInt8[np.
 
 
 def fill_message(message: Any, picture: Shaped[np.ndarray, "H W *C"], *, encoding: str) -> Any:
-    """The message with a picture in it: rgb8, mono8 (both uint8) or 32FC1 (float32); returns it."""
+    """The message with a picture in it: rgb8, mono8 (both uint8), 32FC1 or 32FC2 (float32); returns it."""
     picture = np.ascontiguousarray(picture)
     message.height, message.width = picture.shape[:2]
     message.encoding = encoding

@@ -24,7 +24,7 @@ class Mailbox(Generic[Item]):
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._waiting: list[Item] = []
-        self._is_closed = False
+        self._is_closed = self._is_woken = False
         self._offered = self._taken = self._dropped = 0
 
     def put(self, item: Item) -> bool:
@@ -44,13 +44,26 @@ class Mailbox(Generic[Item]):
             return pushed_out
 
     def take(self, *, timeout_s: float) -> Item | None:
-        """The waiting item, as soon as there is one; None after the time-out or once closed."""
+        """The waiting item, as soon as there is one; None after the time-out, once woken, or once closed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._is_closed, timeout_s)
+            self._changed.wait_for(lambda: self._waiting or self._is_closed or self._is_woken, timeout_s)
+            self._is_woken = False
             if self._is_closed or not self._waiting:
                 return None
             self._taken += 1
             return self._waiting.pop()
+
+    def wake(self) -> None:
+        """Let the taker look up from its waiting, for once."""
+        with self._changed:
+            self._is_woken = True
+            self._changed.notify_all()
+
+    def clear(self) -> None:
+        """Drop what waits, and count it."""
+        with self._changed:
+            self._dropped += len(self._waiting)
+            self._waiting.clear()
 
     def close(self) -> None:
         """Wake the taker for the last time; what still waits counts as dropped."""

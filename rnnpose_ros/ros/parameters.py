@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,9 +80,22 @@ class DebugConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ServicesConfig:
+    """What the node's own services do."""
+
+    picture_timeout: float = param(
+        5.0, doc="How long ~/refine_once waits for a picture", unit="s", bounds=(0.1, 600.0), dynamic=True
+    )
+    snapshot_folder: str = param(
+        "", doc="Where ~/save_snapshot writes; empty: rnnpose_snapshots in ROS_HOME or ~/.ros", dynamic=True
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class NodeConfig:
     """Everything the refiner node can be told."""
 
+    autostart: bool = param(True, doc="Configure and activate without being asked; false waits for lifecycle services")
     engine: str = param("rnnpose", doc="fake answers without network, for tests", choices=("rnnpose", "fake"))
     device: str = param("auto", doc="auto, cpu, cuda or cuda:<number>; auto is CUDA where there is one")
     renderer: str = param(RENDERERS[0], doc="What draws the references; pytorch3d must be installed", choices=RENDERERS)
@@ -91,8 +105,14 @@ class NodeConfig:
         choices=("auto", "float32", "bfloat16"),
     )
     weights: str = param("", doc="Weights (.safetensors), a path or package://; empty means the packaged small network")
-    objects_file: str = param("", doc="A mesh, an object.yaml or a folder of them, a path or package://")
-    object_ids: tuple[str, ...] = param(("",), doc="Labels to serve; none named means all")
+    objects_file: str = param(
+        "",
+        doc="A mesh, an object.yaml or a folder of them, a path or package://; ~/reload_objects reads it",
+        dynamic=True,
+    )
+    object_ids: tuple[str, ...] = param(
+        ("",), doc="Labels to serve; none named means all; a change waits for ~/reload_objects", dynamic=True
+    )
     input_is_rectified: str = param(
         "auto",
         doc="true uses P of camera_info, false K and D; auto decides by topic name and D",
@@ -110,6 +130,7 @@ class NodeConfig:
     debug: DebugConfig = DebugConfig()
     qos: QosConfig = QosConfig()
     sync: SyncConfig = SyncConfig()
+    services: ServicesConfig = ServicesConfig()
     fake: FakeEngineConfig = FakeEngineConfig()
 
 
@@ -122,7 +143,7 @@ def describe(parameter: Parameter) -> str:
     if spec.bounds is not None:
         unit = f" {spec.unit}" if spec.unit else ""
         parts.append(f"{spec.bounds[0]:g} to {spec.bounds[1]:g}{unit}")
-    parts.append("may change while running" if spec.dynamic else "fixed at start")
+    parts.append("may change while running" if spec.dynamic else "fixed once configured")
     return "; ".join(parts)
 
 
@@ -156,13 +177,17 @@ class NodeParameters:
     Args:
         node: An ``rclpy.node.Node`` on which nothing of the configuration is declared yet.
         config_type: What to declare.
+        is_configured: Whether parameters that are not dynamic are fixed at the moment; None: always.
 
     Raises:
         ConfigError: Overrides name unknown parameters or have values outside their bounds; all at once.
     """
 
-    def __init__(self, node: Any, config_type: type = NodeConfig) -> None:
+    def __init__(
+        self, node: Any, config_type: type = NodeConfig, *, is_configured: Callable[[], bool] | None = None
+    ) -> None:
         self._type = config_type
+        self._is_configured = is_configured or (lambda: True)
         self._known = {p.name: p for p in parameters(config_type)}
         overrides = {
             name: override.value
@@ -179,6 +204,10 @@ class NodeParameters:
         from rcl_interfaces.msg import SetParametersResult
 
         values = {change.name: change.value for change in changes if change.name in self._known}
+        fixed = [name for name in values if not self._known[name].spec.dynamic]
+        if fixed and self._is_configured():
+            reason = f"{', '.join(fixed)}: fixed while the node is configured"
+            return SetParametersResult(successful=False, reason=reason)
         try:
             self.current = build(self._type, values, base=self.current)
         except ConfigError as error:
@@ -190,7 +219,8 @@ def _descriptor(parameter: Parameter) -> Any:
     from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 
     spec = parameter.spec
-    descriptor = ParameterDescriptor(description=describe(parameter), read_only=not spec.dynamic)
+    # Not read_only: what is fixed once configured may change before, and the node says no by itself.
+    descriptor = ParameterDescriptor(description=describe(parameter))
     if spec.bounds is not None:
         low, high = spec.bounds
         if parameter.type is int:

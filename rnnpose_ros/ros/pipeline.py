@@ -44,7 +44,7 @@ class FrameAnswer:
 class RefinementPipeline:
     """Pairs messages, refines the poses of a picture, and knows which object is where.
 
-    Handing over is safe between threads; :meth:`process` and :meth:`reconfigure` belong to one thread.
+    Handing over is safe between threads; :meth:`process`, :meth:`reconfigure` and :meth:`reset` belong to one thread.
 
     Args:
         config: Of the node.
@@ -95,6 +95,11 @@ class RefinementPipeline:
         self.engine = reconfigure(self.engine, config)
         self._tracker.tracking, self._tracker.initial_pose = config.tracking, config.initial_pose
         self.poses.config = config.initial_pose
+
+    def reset(self) -> None:
+        """Forget every object and the poses that wait."""
+        self._tracker.reset()
+        self.poses.clear()
 
     def process(self, pair: Pair, *, trace: bool = False) -> FrameAnswer | None:
         """One picture; None where it is not newer than the last one.

@@ -20,9 +20,19 @@ class PoseOutput:
     """Publishes tracked objects on /tf and ``~/detections``."""
 
     def __init__(self, node: Node, objects: Mapping[str, ObjectModel]) -> None:
+        self._node = node
         self._objects = objects
         self._transforms = TransformOutput(node)
         self._detections = node.create_publisher(Detection3DArray, "~/detections", QoSProfile(depth=10))
+
+    def serve(self, objects: Mapping[str, ObjectModel]) -> None:
+        """Speak of other objects from now on."""
+        self._objects = objects
+
+    def close(self) -> None:
+        """Take the publishers from the graph."""
+        self._transforms.close()
+        self._node.destroy_publisher(self._detections)
 
     def publish(self, tracked: Sequence[TrackedObject], *, header: Header, config: NodeConfig) -> None:
         """Publish one picture's objects; no object gives an empty array and no transform.

@@ -33,6 +33,8 @@ class Reason(Enum):
     SOLVER_FAILED = "SOLVER_FAILED"
     NO_MESH = "NO_MESH"
     ENGINE_ERROR = "ENGINE_ERROR"
+    OOM = "OOM"
+    DISABLED = "DISABLED"
 
 
 class RefusedInputError(InputError):

@@ -1,8 +1,8 @@
 """How every node of the package starts, spins, and ends.
 
-Exit codes: 0 after an interrupt or when the work is done, 1 when the worker failed, 2 for parameters or
-files that cannot be used. Interrupts are asked for anew, since a process started in the background of a
-shell inherits that they are ignored.
+Exit codes: 0 after an interrupt or when the work is done, 1 when the node failed at work or by a fault of its own,
+2 for parameters, files or devices that cannot be used. Interrupts are asked for anew, since a process started in the
+background of a shell inherits that they are ignored.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 import rclpy
+from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.node import Node
 
@@ -25,6 +26,11 @@ from rnnpose_ros.errors import RnnposeError
 EXIT_OK, EXIT_FAILED, EXIT_BAD_INPUT = 0, 1, 2
 _END_S = 1.5
 """How long a worker may take to end; an interrupt must end a node within two seconds."""
+
+
+def steady_clock() -> Clock:
+    """For timers that must go on where simulated time stands still."""
+    return Clock(clock_type=ClockType.STEADY_TIME)
 
 
 class RunnableNode(Node):
@@ -50,9 +56,9 @@ class Worker:
         self._thread = threading.Thread(target=self._run, name=f"{node.get_name()} worker", daemon=True)
         self._thread.start()
 
-    def join(self) -> bool:
+    def join(self, *, timeout_s: float = _END_S) -> bool:
         """Wait a moment for the work to end; False when it has not."""
-        self._thread.join(_END_S)
+        self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     def _run(self) -> None:

@@ -19,6 +19,7 @@ from rnnpose_ros.ros.message_types import message_class
 from rnnpose_ros.ros.pairing import Pair
 from rnnpose_ros.ros.parameters import NodeConfig
 from rnnpose_ros.ros.pipeline import RefinementPipeline
+from rnnpose_ros.ros.running import steady_clock
 
 _CHECK_PERIOD_S = 0.5
 _IMAGE_DEPTH = 8
@@ -60,8 +61,17 @@ class MatchingSubscription:
         )
         self._policy = ReliabilityPolicy.BEST_EFFORT if reliability == "best_effort" else ReliabilityPolicy.RELIABLE
         self._subscription = self._make(self._policy)
+        self._timer = None
         if reliability == "auto":
-            node.create_timer(_CHECK_PERIOD_S, self._follow_publishers, callback_group=callback_group)
+            self._timer = node.create_timer(
+                _CHECK_PERIOD_S, self._follow_publishers, callback_group=callback_group, clock=steady_clock()
+            )
+
+    def close(self) -> None:
+        """Listen no longer."""
+        if self._timer is not None:
+            self._node.destroy_timer(self._timer)
+        self._node.destroy_subscription(self._subscription)
 
     @property
     def topic(self) -> str:
@@ -111,7 +121,7 @@ class InputSubscriptions:
             # As image_transport does: a remapping of the image topic moves its compressed kin along.
             image_type, image_topic = CompressedImage, f"{node.resolve_topic_name('image')}/compressed"
         pictures, others = MutuallyExclusiveCallbackGroup(), MutuallyExclusiveCallbackGroup()
-        MatchingSubscription(
+        images = MatchingSubscription(
             node,
             image_type,
             image_topic,
@@ -120,7 +130,7 @@ class InputSubscriptions:
             depth=_IMAGE_DEPTH,
             callback_group=pictures,
         )
-        MatchingSubscription(
+        infos = MatchingSubscription(
             node,
             CameraInfo,
             "camera_info",
@@ -129,7 +139,22 @@ class InputSubscriptions:
             depth=_INFO_DEPTH,
             callback_group=others,
         )
-        for kind in config.initial_pose.inputs:
-            pose_input = POSE_INPUTS[kind]
-            message_type = message_class(pose_input.message_type)
-            node.create_subscription(message_type, pose_input.topic, pipeline.poses.put, 10, callback_group=others)
+        self._node = node
+        self._pictures = (images, infos)
+        self._poses = [
+            node.create_subscription(
+                message_class(POSE_INPUTS[kind].message_type),
+                POSE_INPUTS[kind].topic,
+                pipeline.poses.put,
+                10,
+                callback_group=others,
+            )
+            for kind in config.initial_pose.inputs
+        ]
+
+    def close(self) -> None:
+        """Listen no longer."""
+        for pictures in self._pictures:
+            pictures.close()
+        for poses in self._poses:
+            self._node.destroy_subscription(poses)

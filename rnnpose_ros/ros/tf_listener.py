@@ -44,22 +44,32 @@ class TfListener:
             tree = TransformTree()
             clear = tree.clear
             self.frames = WaitingLookups(tree, timeout_s=timeout_s)
-            for topic, qos, is_static in (("/tf", _QOS, False), ("/tf_static", _STATIC_QOS, True)):
+            subscriptions = [
                 node.create_subscription(
                     TFMessage, topic, self._filler(tree, is_static=is_static), qos, callback_group=callback_group
                 )
+                for topic, qos, is_static in (("/tf", _QOS, False), ("/tf_static", _STATIC_QOS, True))
+            ]
+            self._stop_listening = lambda: [node.destroy_subscription(each) for each in subscriptions]
         else:
             buffer = tf2_ros.Buffer(cache_time=Duration(seconds=HISTORY_S), node=node)
-            self._listener = tf2_ros.TransformListener(buffer, node, spin_thread=False)
+            listener = tf2_ros.TransformListener(buffer, node, spin_thread=False)
+            self._stop_listening = listener.unregister
             clear = buffer.clear
             self.frames = WaitingLookups(Tf2Frames(buffer), timeout_s=timeout_s)
         # Only a simulated clock jumps: a bag that starts again.
         back = JumpThreshold(min_forward=None, min_backward=Duration(seconds=-1.0), on_clock_change=False)
         self._jump = node.get_clock().create_jump_callback(back, post_callback=lambda _: clear())
 
-    def close(self) -> None:
+    def stop_waiting(self) -> None:
         """Nobody waits for a transform any more."""
         self.frames.close()
+
+    def close(self) -> None:
+        """The same, and nothing is listened to any more."""
+        self.stop_waiting()
+        self._stop_listening()
+        self._jump.unregister()
 
     def _filler(self, tree: TransformTree, *, is_static: bool) -> Callable[[TFMessage], None]:
         def fill(message: TFMessage) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from geometry_msgs.msg import TransformStamped
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from tf2_msgs.msg import TFMessage
 
@@ -23,7 +24,8 @@ class TransformOutput:
     """Sends transforms, one message for all of a picture, and none twice for one child and stamp."""
 
     def __init__(self, node: Node) -> None:
-        self._send = _sender(node)
+        self._node = node
+        self._publisher, self._send = _sender(node)
         self._last_stamp_ns: dict[str, int] = {}
 
     def send(self, transforms: Sequence[TransformStamped]) -> int:
@@ -34,11 +36,16 @@ class TransformOutput:
             self._send(fresh)
         return len(transforms) - len(fresh)
 
+    def close(self) -> None:
+        """Take the publisher from the graph."""
+        self._node.destroy_publisher(self._publisher)
 
-def _sender(node: Node) -> Callable[[list[TransformStamped]], None]:
+
+def _sender(node: Node) -> tuple[Publisher, Callable[[list[TransformStamped]], None]]:
     try:
         from tf2_ros import TransformBroadcaster
     except ImportError:
         publisher = node.create_publisher(TFMessage, "/tf", _BROADCASTER_QOS)
-        return lambda transforms: publisher.publish(TFMessage(transforms=transforms))
-    return TransformBroadcaster(node).sendTransform
+        return publisher, lambda transforms: publisher.publish(TFMessage(transforms=transforms))
+    broadcaster = TransformBroadcaster(node)
+    return broadcaster.pub_tf, broadcaster.sendTransform

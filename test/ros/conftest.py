@@ -97,6 +97,12 @@ class Graph:
 
     def start_refiner(self, mesh: Path, **parameters: Any) -> Any:
         """A refiner node with the fake engine in this graph, once it is connected."""
+        refiner = self.add_refiner(mesh, **parameters)
+        self.wait_for(self._is_connected, "the refiner to be connected")
+        return refiner
+
+    def add_refiner(self, mesh: Path, **parameters: Any) -> Any:
+        """The same, in whatever state it is."""
         from rclpy.parameter import Parameter
 
         from rnnpose_ros.ros.refiner_node import RefinerNode
@@ -106,8 +112,18 @@ class Graph:
         refiner = RefinerNode(context=self.context, parameter_overrides=overrides)
         self._nodes.append(refiner)
         self.executor.add_node(refiner)
-        self.wait_for(self._is_connected, "the refiner to be connected")
         return refiner
+
+    def call(self, kind: type, name: str, *, timeout_s: float = 10.0, **fields: Any) -> Any:
+        """A service's answer."""
+        client = self.node.create_client(kind, name)
+        try:
+            assert client.wait_for_service(timeout_s), f"no service {name}"
+            future = client.call_async(kind.Request(**fields))
+            self.wait_for(future.done, f"an answer of {name}", timeout_s=timeout_s)
+            return future.result()
+        finally:
+            self.node.destroy_client(client)
 
     def start_node(self, node: Any) -> None:
         """Spin and close another node with the graph."""

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from rnnpose_ros.refinement.features import FeatureCache
-from rnnpose_ros.refinement.pictures import overlay, similarity_map
 from rnnpose_ros.ros.bags.bag_file import BagWriter
 from rnnpose_ros.ros.images import fill_message
 from rnnpose_ros.ros.outputs import pose_messages
 from rnnpose_ros.ros.parameters import NodeConfig
 from rnnpose_ros.ros.pipeline import FrameAnswer
-from rnnpose_ros.types import ObjectModel, RefinementResult
+from rnnpose_ros.types import ObjectModel
 
 
 class BagOutput:
@@ -55,31 +53,3 @@ class BagOutput:
             self._writer.make("sensor_msgs/Image", header=answer.header), picture, encoding=encoding
         )
         self._writer.write(f"{self._name}/debug/{kind}", "sensor_msgs/Image", image, received_ns=received_ns)
-
-
-class DebugPainter:
-    """Draws what was tracked; what it draws with is made at the first picture.
-
-    Args:
-        objects: By label.
-        make_features: See ``loading.picture_features``.
-    """
-
-    def __init__(self, objects: Mapping[str, ObjectModel], make_features: Callable[[], FeatureCache]) -> None:
-        self._objects = objects
-        self._make_features = make_features
-        self._features: FeatureCache | None = None
-
-    def overlay(self, answer: FrameAnswer) -> np.ndarray:
-        """rgb8: outlines at the start and at the refined poses."""
-        if self._features is None:
-            self._features = self._make_features()
-        return overlay(answer.frame, _shown(answer), self._objects, self._features, initial=answer.starts)
-
-    def similarity(self, answer: FrameAnswer) -> np.ndarray:
-        """0..1 in full-image coordinates."""
-        return similarity_map(answer.frame, _shown(answer))
-
-
-def _shown(answer: FrameAnswer) -> Sequence[RefinementResult]:
-    return [item.result for item in answer.outcome.tracked]
