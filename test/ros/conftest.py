@@ -98,7 +98,9 @@ class Graph:
     def start_refiner(self, mesh: Path, **parameters: Any) -> Any:
         """A refiner node with the fake engine in this graph, once it is connected."""
         refiner = self.add_refiner(mesh, **parameters)
-        self.wait_for(self._is_connected, "the refiner to be connected")
+        self.wait_for(
+            lambda: refiner.state_label == "active" and self._is_connected(), "the refiner to work", timeout_s=60.0
+        )
         return refiner
 
     def add_refiner(self, mesh: Path, **parameters: Any) -> Any:
@@ -114,7 +116,7 @@ class Graph:
         self.executor.add_node(refiner)
         return refiner
 
-    def call(self, kind: type, name: str, *, timeout_s: float = 10.0, **fields: Any) -> Any:
+    def call(self, kind: type, name: str, *, timeout_s: float = 30.0, **fields: Any) -> Any:
         """A service's answer."""
         client = self.node.create_client(kind, name)
         try:
@@ -130,7 +132,7 @@ class Graph:
         self._nodes.append(node)
         self.executor.add_node(node)
 
-    def wait_for(self, condition: Callable[[], Any], what: str, *, timeout_s: float = 10.0) -> None:
+    def wait_for(self, condition: Callable[[], Any], what: str, *, timeout_s: float = 20.0) -> None:
         """Until the condition holds; checked at every message, and now and then for what sends none."""
         if not self.comes(condition, timeout_s=timeout_s):
             pytest.fail(f"waited {timeout_s:g} s for {what}")

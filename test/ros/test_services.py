@@ -23,7 +23,7 @@ def trigger(graph: Graph, name: str) -> tuple[bool, dict[str, Any]]:
     """Success, and the message's JSON."""
     from std_srvs.srv import Trigger
 
-    answer = graph.call(Trigger, f"/rnnpose/{name}", timeout_s=20.0)
+    answer = graph.call(Trigger, f"/rnnpose/{name}", timeout_s=30.0)
     return bool(answer.success), json.loads(answer.message)
 
 
