@@ -1,15 +1,12 @@
 """A recorded sequence, a noisy detector and the refiner, for looking at in rviz; ends with the sequence."""
 
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, Shutdown
-from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch.actions import Shutdown
+from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
-from launch_ros.substitutions import FindPackageShare
 
 from launch import LaunchDescription
-
-_SHARE = FindPackageShare("rnnpose_ros")
+from rnnpose_ros.ros.launch_actions import declare, include_refiner, use_large_image_profile
 
 ARGUMENTS = (
     ("data", "package://rnnpose_ros/models/sequences/tea_box", "Folder of the sequence; a path or package://"),
@@ -47,9 +44,5 @@ def generate_launch_description() -> LaunchDescription:
     source = Node(
         package="rnnpose_ros", executable="source_node", name="source", parameters=[data, noise], output="screen"
     )
-    refiner = IncludeLaunchDescription(
-        PythonLaunchDescriptionSource(PathJoinSubstitution([_SHARE, "launch", "refiner.launch.py"])),
-        launch_arguments={name: chosen[name] for name in _FOR_THE_REFINER}.items(),
-    )
-    arguments = [DeclareLaunchArgument(name, default_value=value, description=text) for name, value, text in ARGUMENTS]
-    return LaunchDescription([*arguments, refiner, source, player])
+    refiner = include_refiner(__file__, {name: chosen[name] for name in _FOR_THE_REFINER})
+    return LaunchDescription([*declare(ARGUMENTS), *use_large_image_profile(), refiner, source, player])

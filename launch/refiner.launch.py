@@ -1,7 +1,7 @@
 """The refiner node alone: connect it to a camera and to something that says roughly where the objects are."""
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
-from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction
+from launch.actions import LogInfo, OpaqueFunction
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
@@ -9,8 +9,17 @@ from launch_ros.parameter_descriptions import ParameterFile, ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 from launch import Action, LaunchContext, LaunchDescription
+from rnnpose_ros.ros.launch_actions import declare, values
 
 _SHARE = FindPackageShare("rnnpose_ros")
+_BOOLEAN = ("", "true", "false")
+INITIAL_TOPICS = {
+    "detection3d": "initial_detections",
+    "detection2d": "initial_detections_2d",
+    "pose": "initial_pose",
+    "pose_cov": "initial_pose_with_covariance",
+    "pose_array": "initial_poses",
+}
 
 ARGUMENTS = (
     ("namespace", "", "Namespace of the node"),
@@ -21,25 +30,37 @@ ARGUMENTS = (
     ("device", "", "auto, cpu, cuda or cuda:<number>; empty: as params_file says"),
     ("engine", "", "rnnpose, or fake, which answers without a network; empty: as params_file says"),
     ("image_topic", "image", "Topic of the pictures"),
-    ("camera_info_topic", "camera_info", "Topic of their camera infos"),
-    ("initial_topic", "initial_detections", "Topic of the initial poses, vision_msgs/Detection3DArray"),
+    ("camera_info_topic", "", "Topic of their camera infos; empty: camera_info beside image_topic"),
+    ("image_transport", "", "raw, or compressed for <image_topic>/compressed; empty: as params_file says"),
+    ("initial_topic", "initial_detections", "Topic of the initial poses"),
+    ("initial_type", "detection3d", "Kind of messages on initial_topic", tuple(INITIAL_TOPICS)),
     ("input_is_rectified", "", "auto, true (P of camera_info) or false (K and D); empty: as params_file says"),
+    ("frame_prefix", "", "Stands before the frames of objects; empty: as params_file says"),
+    ("autostart", "", "Whether the node configures and activates itself; empty: as params_file says", _BOOLEAN),
     ("use_sim_time", "false", "Take the time from /clock"),
     ("log_level", "info", "debug, info, warn, error or fatal"),
     ("use_rviz", "false", "Start rviz with the debug images and frames"),
     ("rviz_config", PathJoinSubstitution([_SHARE, "config", "rnnpose.rviz"]), "Configuration of rviz"),
     ("respawn", "false", "Start the node again when it ends by itself"),
 )
-_STRINGS = ("objects_file", "weights", "device", "engine", "input_is_rectified")
+# Arguments that are parameters of the node, and their names there.
+_PARAMETERS = {
+    name: name
+    for name in ("objects_file", "weights", "device", "engine", "image_transport", "input_is_rectified", "autostart")
+} | {"frame_prefix": "tf.frame_prefix"}
 
 
 def _refiner(context: LaunchContext) -> list[Node]:
     """The node; an argument that was given stands above the parameter file, one left empty does not."""
-    chosen = {name: LaunchConfiguration(name) for name, _, _ in ARGUMENTS}
-    given = {name: chosen[name].perform(context) for name in _STRINGS}
+    chosen = {name: LaunchConfiguration(name) for name, *_ in ARGUMENTS}
+    given = {_PARAMETERS[name]: text for name, text in values(context, list(_PARAMETERS)).items() if text}
     # Text stays text: a value such as true or 0 must not become a boolean or a number on its way.
-    overrides = {name: ParameterValue(text, value_type=str) for name, text in given.items() if text}
+    overrides = {
+        name: ParameterValue(text, value_type=bool if name == "autostart" else str) for name, text in given.items()
+    }
     overrides["use_sim_time"] = ParameterValue(chosen["use_sim_time"], value_type=bool)
+    topics = values(context, ["image_topic", "camera_info_topic", "initial_type"])
+    beside, slash, _ = topics["image_topic"].rpartition("/")
     node = Node(
         package="rnnpose_ros",
         executable="refiner_node",
@@ -47,9 +68,9 @@ def _refiner(context: LaunchContext) -> list[Node]:
         name=chosen["node_name"],
         parameters=[ParameterFile(chosen["params_file"], allow_substs=True), overrides],
         remappings=[
-            ("image", chosen["image_topic"]),
-            ("camera_info", chosen["camera_info_topic"]),
-            ("initial_detections", chosen["initial_topic"]),
+            ("image", topics["image_topic"]),
+            ("camera_info", topics["camera_info_topic"] or f"{beside}{slash}camera_info"),
+            (INITIAL_TOPICS[topics["initial_type"]], chosen["initial_topic"]),
         ],
         arguments=["--ros-args", "--log-level", chosen["log_level"]],
         respawn=chosen["respawn"],
@@ -77,5 +98,4 @@ def _rviz(context: LaunchContext) -> list[Action]:
 def generate_launch_description() -> LaunchDescription:
     """Arguments, node, rviz."""
     rviz = OpaqueFunction(function=_rviz, condition=IfCondition(LaunchConfiguration("use_rviz")))
-    arguments = [DeclareLaunchArgument(name, default_value=value, description=text) for name, value, text in ARGUMENTS]
-    return LaunchDescription([*arguments, OpaqueFunction(function=_refiner), rviz])
+    return LaunchDescription([*declare(ARGUMENTS), OpaqueFunction(function=_refiner), rviz])
