@@ -8,17 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from scipy.optimize import minimize
 from torch import Tensor
 
 from rnnpose_ros.data.synthetic.scene import SceneGenerator
 from rnnpose_ros.evaluation.metrics import add
-from rnnpose_ros.geometry.rotations import matrix_from_euler_xyz
 from rnnpose_ros.geometry.se3 import inverse, log_so3
 from rnnpose_ros.refinement.refiner import Refiner
 from rnnpose_ros.refinement.status import SCORE_MEASURES, Calibration
-from rnnpose_ros.types import CameraIntrinsics, ImageFrame, ObjectModel, PoseHypothesis, RefinementResult, TrainingBatch
+from rnnpose_ros.training.traps import Trap, draw_trap, emptied, hidden, turned
+from rnnpose_ros.types import CameraIntrinsics, ImageFrame, ObjectModel, PoseHypothesis, RefinementResult
 
 _LOGGER = logging.getLogger(__name__)
 _SCENE_PX = 320
@@ -52,7 +52,7 @@ class CalibrationReport:
 def calibrate(refiner: Refiner, *, scenes: int, seed: int) -> CalibrationReport:
     """Refines scenes that training never drew and fits the constants; every second case is held out.
 
-    A quarter of the starts are traps: another object's model, or a start turned by 60 to 180 degrees.
+    A third of the cases are traps, see :class:`~rnnpose_ros.training.traps.Trap`.
 
     Args:
         refiner: Whose calibration is to be found.
@@ -95,49 +95,50 @@ def auroc(scores: np.ndarray, right: np.ndarray) -> float:
 def _cases(refiner: Refiner, *, scenes: int, seed: int) -> Iterator[Case]:
     generator = SceneGenerator(refiner.renderer, seed=seed)
     rng = np.random.default_rng(seed)
-    previous: ObjectModel | None = None
+    before: tuple[ObjectModel, Tensor] | None = None
     for number in range(scenes):
         batch = generator.batch(1, size=_SCENE_PX, margin=_SCENE_MARGIN)
-        model = batch.objects[0]
         if not bool(batch.valid[0]):
             continue
-        T_start, shown = batch.T_camera_object_initial[0], model
-        draw = rng.random()
-        if draw < 0.12:
-            T_start = _turned(T_start, rng)
-        elif draw < 0.25 and previous is not None:
-            shown = previous
-        result = _refine(refiner, batch, shown, T_start)
-        previous = model
+        model, photo, T_start = batch.objects[0], batch.photo[0], batch.T_camera_object_initial[0]
+        shown, seen = model, batch.photo_depth[0] > 0
+        trap = Trap.NONE if before is None else draw_trap(rng)
+        if before is not None:
+            if trap is Trap.OTHER_OBJECT:
+                shown = before[0]
+            elif trap is Trap.HIDDEN:
+                photo = hidden(photo, seen, before[1], rng)
+            elif trap is Trap.EMPTY:
+                photo = emptied(photo, seen)
+            elif trap is Trap.WRONG_START:
+                T_start = turned(T_start, rng)
+        before = model, batch.photo[0]
+        result = _refine(refiner, photo, batch.camera, shown, T_start)
         if result.measures is not None:
-            yield _judge(result, batch.T_camera_object[0], model, is_this=shown is model)
+            there = trap in (Trap.NONE, Trap.WRONG_START)
+            yield _judge(result, batch.T_camera_object[0], model, is_there=there)
         if (number + 1) % 100 == 0:
             _LOGGER.info("calibration: %d of %d scenes", number + 1, scenes)
 
 
-def _refine(refiner: Refiner, batch: TrainingBatch, model: ObjectModel, T_start: Tensor) -> RefinementResult:
-    camera = CameraIntrinsics(K=batch.camera.K[:1], height=_SCENE_PX, width=_SCENE_PX)
-    frame = ImageFrame(rgb=batch.photo[0].permute(1, 2, 0).contiguous(), camera=camera)
+def _refine(
+    refiner: Refiner, photo: UInt8[Tensor, "3 H W"], camera: CameraIntrinsics, model: ObjectModel, T_start: Tensor
+) -> RefinementResult:
+    frame = ImageFrame(
+        rgb=photo.permute(1, 2, 0).contiguous(),
+        camera=CameraIntrinsics(K=camera.K[:1], height=_SCENE_PX, width=_SCENE_PX),
+    )
     return refiner.refine(frame, [PoseHypothesis(model.label, T_start.double())], {model.label: model})[0]
 
 
-def _turned(T: Float[Tensor, "4 4"], rng: np.random.Generator) -> Float[Tensor, "4 4"]:
-    """The pose with a gross rotation error."""
-    axis = rng.normal(size=3)
-    angles = torch.tensor(axis / np.linalg.norm(axis) * rng.uniform(np.pi / 3, np.pi))
-    turned = T.clone()
-    turned[:3, :3] = matrix_from_euler_xyz(angles[None])[0].to(T) @ T[:3, :3]
-    return turned
-
-
-def _judge(result: RefinementResult, truth: Float[Tensor, "4 4"], model: ObjectModel, *, is_this: bool) -> Case:
-    """Right means: ADD to the nearest symmetric truth under a tenth of the diameter, and the right object."""
+def _judge(result: RefinementResult, truth: Float[Tensor, "4 4"], model: ObjectModel, *, is_there: bool) -> Case:
+    """Right means: ADD to the nearest symmetric truth under a tenth of the diameter, and the object is there."""
     T, truth = result.T_camera_object, truth.double()
     truths = truth @ model.symmetries.double()
     poses = T.expand(len(truths), 4, 4)
     errors = add(poses, truths, points_object=model.mesh.vertices.double())
     nearest = int(errors.argmin())
-    right = is_this and float(errors[nearest]) < _RIGHT_DIAMETERS * model.diameter
+    right = is_there and float(errors[nearest]) < _RIGHT_DIAMETERS * model.diameter
     squared = float("nan")
     if right and result.covariance is not None:
         delta = T @ inverse(truths[nearest])
