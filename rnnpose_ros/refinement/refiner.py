@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float, UInt8
@@ -20,8 +21,11 @@ from rnnpose_ros.networks.rnnpose_network import RnnposeNetwork
 from rnnpose_ros.refinement.alignment import AlignmentConfig
 from rnnpose_ros.refinement.cycle import CycleInputs, CycleOutput, refine_cycle
 from rnnpose_ros.refinement.features import FeatureCache, ObjectFeatures
+from rnnpose_ros.refinement.iteration_trace import describe_iterations
+from rnnpose_ros.refinement.restarts import RestartConfig, try_again
+from rnnpose_ros.refinement.solution import solution
 from rnnpose_ros.refinement.solver import SolverConfig
-from rnnpose_ros.refinement.status import Calibration, CycleState, describe_iterations, judge
+from rnnpose_ros.refinement.status import Calibration, CycleState, judge
 from rnnpose_ros.refinement.views import check_crop_size, open_views
 from rnnpose_ros.rendering.renderer import Renderer
 from rnnpose_ros.stages import stage
@@ -64,9 +68,17 @@ class RefinerConfig:
         bounds=(0.0, 100.0),
         dynamic=True,
     )
+    settled_px: float = param(
+        10.0,
+        doc="A cycle that moved the object less, and ended with render and photograph alike, is the last",
+        unit="crop px",
+        bounds=(0.0, 100.0),
+        dynamic=True,
+    )
     max_batch: int = param(8, doc="Objects refined at once", bounds=(1, 64))
     solver: SolverConfig = SolverConfig()
     alignment: AlignmentConfig = AlignmentConfig()
+    restarts: RestartConfig = RestartConfig()
 
 
 class Refiner:
@@ -117,7 +129,7 @@ class Refiner:
             frame: Rectified colour image with its camera.
             hypotheses: Rough poses, camera frame of ``frame``.
             objects: What is known of each label.
-            cycles: Instead of the configured number.
+            cycles: Instead of the configured number; nothing is tried again then.
             iterations: Instead of the configured number.
             trace: Keep every iteration in the results, for pictures.
 
@@ -135,15 +147,40 @@ class Refiner:
         device = next(self.network.parameters()).device
         image = frame.rgb.to(device)
         camera = dataclasses.replace(frame.camera, K=frame.camera.K.to(device, torch.float64))
+        refine = partial(
+            self._refine_all, image, camera, objects, iterations=iterations or self.config.iterations, trace=trace
+        )
+        results = refine(hypotheses, cycles or self.config.cycles)
+        restarts = self.config.restarts
+        if cycles is not None or restarts.count == 0 or isinstance(self.network, PaperNetwork):
+            return results
+        return [
+            try_again(h, r, objects[h.label], refine=refine, cycles=self.config.cycles, config=restarts)
+            if r.measures is not None and r.score < restarts.below_score
+            else r
+            for h, r in zip(hypotheses, results, strict=True)
+        ]
+
+    def _refine_all(
+        self,
+        image: UInt8[Tensor, "H W 3"],
+        camera: CameraIntrinsics,
+        objects: Mapping[str, ObjectModel],
+        hypotheses: Sequence[PoseHypothesis],
+        cycles: int,
+        *,
+        iterations: int,
+        trace: bool,
+    ) -> list[RefinementResult]:
+        """Refines every hypothesis once, in batches."""
         results: list[RefinementResult] = []
         size = self.config.max_batch
         for start in range(0, len(hypotheses), size):
             part = hypotheses[start : start + size]
             features = [self.features.get(objects[h.label]) for h in part]
             results += self._refine_batch(
-                image, camera, part, features,
-                cycles=cycles or self.config.cycles, iterations=iterations or self.config.iterations, trace=trace,
-            )  # fmt: skip
+                image, camera, part, features, cycles=cycles, iterations=iterations, trace=trace
+            )
         return results
 
     def _refine_batch(
@@ -160,7 +197,7 @@ class Refiner:
         states = [CycleState(h, f.model) for h, f in zip(hypotheses, features, strict=True)]
         views = open_views(self.network, self.renderer, image, camera, features, config=self.config)
         for cycle in range(cycles):
-            alive = [i for i, s in enumerate(states) if s.status is None]
+            alive = [i for i, s in enumerate(states) if s.goes_on]
             if not alive:
                 break
             T = torch.stack([states[i].T_camera_object for i in alive]).to(camera.K)
@@ -172,10 +209,6 @@ class Refiner:
                 self._advance(states[i], row, inputs, output, affine[row], (camera.height, camera.width))
                 if trace:
                     states[i].trace += describe_iterations(row, cycle, inputs, output, affine[row])
-        if not isinstance(self.network, PaperNetwork):
-            with stage("align"):
-                for state in states:
-                    state.align(self.config.alignment)
         return [judge(s, self.config, self.calibration) for s in states]
 
     def _advance(
@@ -201,7 +234,12 @@ class Refiner:
             if not bool(torch.isfinite(T).all()) or float(T[2, 3]) < NEAR_M:
                 state.status = RefinementStatus.SINGULAR
                 return
-            state.take(T, row, inputs, output, float(affine[0, 0]))
+            with stage("align"):
+                found = solution(
+                    T, row, inputs, output, T_start=state.T_camera_object, model=state.model, scale=float(affine[0, 0]),
+                    alignment=None if isinstance(self.network, PaperNetwork) else self.config.alignment,
+                )  # fmt: skip
+            state.take(found, settled_px=self.config.settled_px)
 
 
 def _cells_in_image(output: CycleOutput, row: int, affine: Tensor, image_size: tuple[int, int]) -> int:

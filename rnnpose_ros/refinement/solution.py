@@ -1,0 +1,146 @@
+"""What one cycle found of one object, network and alignment together."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rnnpose_ros.geometry.se3 import log_so3, transform
+from rnnpose_ros.refinement.alignment import AlignmentConfig, Look, align
+from rnnpose_ros.refinement.cycle import CycleInputs, CycleOutput
+from rnnpose_ros.refinement.solver import pose_covariance
+from rnnpose_ros.types import CameraIntrinsics, ObjectModel
+
+_LEAST_VARIANCE_PX = 1e-3
+_CELL_PX = 8.0
+"""Crop pixels that measures in cells are counted in, whatever the network's stride."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Solution:
+    """A cycle's pose with all that its judgement needs."""
+
+    T_camera_object: Float[Tensor, "4 4"]
+    """float64, on the CPU."""
+    covariance: Float[Tensor, "6 6"] | None
+    """As messages have it, before calibration."""
+    mean_weight: float
+    """Of the last iteration's correspondences over the covered cells."""
+    residual_cells: float
+    residual_px: float
+    """Image pixels."""
+    step_cells: float
+    step_px: float
+    """How far the last step moved the object, image pixels."""
+    spread_diameters: float
+    """Predicted uncertainty of the pose: root of the covariance's trace with rotations as arcs at half a diameter."""
+    motion_px: float
+    """How far the whole cycle moved the object, crop pixels."""
+    agreement: float = 0.0
+    """How alike render and photograph look, -1..1; 0 where they were not compared."""
+    aligned: bool = False
+
+    def is_better_than(self, other: Solution) -> bool:
+        """Aligned ones by their pictures' agreement; of those that are not, the later."""
+        if self.aligned and other.aligned:
+            return self.agreement > other.agreement
+        return self.aligned or not other.aligned
+
+
+def solution(
+    T_camera_object: Float[Tensor, "4 4"],
+    row: int,
+    inputs: CycleInputs,
+    output: CycleOutput,
+    *,
+    T_start: Float[Tensor, "4 4"],
+    model: ObjectModel,
+    scale: float,
+    alignment: AlignmentConfig | None,
+) -> Solution:
+    """What a cycle found of one of its objects.
+
+    Args:
+        T_camera_object: The network's pose, float64.
+        row: The object's place in the batch.
+        inputs: Of the cycle.
+        output: Of the cycle.
+        T_start: Where the cycle started, float64.
+        model: The object.
+        scale: Crop pixels per image pixel.
+        alignment: How to align render and photograph; None for the network's own pose and covariance.
+    """
+    last = output.iterations[-1]
+    residual = float(last.step.residual_px[row])
+    normal_matrix = last.step.normal_matrix[row].cpu()
+    variance = 0.5 * residual * residual
+    information, aligned = normal_matrix / max(variance, _LEAST_VARIANCE_PX), None
+    if alignment is not None:
+        information = information / alignment.prior_variance
+        if alignment.steps > 0:
+            aligned = align(_look(row, inputs, output, model), T_camera_object, information, config=alignment)
+    if aligned is not None:
+        T_camera_object, information = aligned.T_camera_object, aligned.information
+    centre = transform(T_camera_object, model.centre.double().cpu()[None])[0]
+    covariance = pose_covariance(
+        information, 1.0, diameter=model.diameter, origin_from_centre=T_camera_object[:3, 3] - centre
+    )
+    weight_sum = float(last.step.weight_sum[row])
+    motion = _motion_px(last.step.step[row], normal_matrix, weight_sum)
+    whole = _increment(T_start, T_camera_object, model)
+    covered = int((output.depth[row] > 0).sum())
+    return Solution(
+        T_camera_object,
+        covariance,
+        mean_weight=float(last.weights[row].sum()) / max(covered, 1),
+        residual_cells=residual / _CELL_PX,
+        residual_px=residual / scale,
+        step_cells=motion / _CELL_PX,
+        step_px=motion / scale,
+        spread_diameters=_spread(covariance, model.diameter),
+        motion_px=_motion_px(whole, normal_matrix, weight_sum),
+        agreement=0.0 if aligned is None else aligned.agreement,
+        aligned=aligned is not None and aligned.taken,
+    )
+
+
+def _look(row: int, inputs: CycleInputs, output: CycleOutput, model: ObjectModel) -> Look:
+    """The pictures of one batch item."""
+    camera = CameraIntrinsics(K=inputs.camera.K[row : row + 1], height=inputs.camera.height, width=inputs.camera.width)
+    return Look(
+        photo=inputs.photo[row],
+        render=inputs.render.color[row],
+        depth=inputs.render.depth[row],
+        camera=camera,
+        T_render=inputs.T_render[row],
+        weights=output.iterations[-1].weights[row],
+        stride=output.stride,
+        centre_object=model.centre,
+        diameter=model.diameter,
+    )
+
+
+def _increment(T_from: Float[Tensor, "4 4"], T_to: Float[Tensor, "4 4"], model: ObjectModel) -> Float[Tensor, "6"]:
+    """From one pose to another in (v / D, omega) about the object's centre."""
+    centre = model.centre.to(T_to)[None]
+    shift = (transform(T_to, centre) - transform(T_from, centre))[0] / model.diameter
+    return torch.cat([shift, log_so3(T_to[:3, :3] @ T_from[:3, :3].mT)])
+
+
+def _motion_px(step: Float[Tensor, "6"], normal_matrix: Float[Tensor, "6 6"], weight_sum: float) -> float:
+    """Weighted RMS motion of the object's points by an increment, crop pixels: sqrt(xi^T H xi / sum w)."""
+    xi = step.double().cpu()
+    return math.sqrt(max(0.0, float(xi @ normal_matrix.double().cpu() @ xi)) / max(weight_sum, 1e-9))
+
+
+def _spread(covariance: Float[Tensor, "6 6"] | None, diameter: float) -> float:
+    """Root mean square motion that a covariance predicts, in diameters."""
+    if covariance is None:
+        return math.nan
+    variances = covariance.diagonal()
+    squared = float(variances[:3].sum()) / diameter**2 + 0.25 * float(variances[3:].sum())
+    return math.sqrt(max(squared, 0.0))
