@@ -108,7 +108,6 @@ def detection_message(
     model: ObjectModel,
     *,
     header: HeaderFields,
-    with_covariance: bool = True,
     make: MessageMaker = ros_message,
 ) -> DetectionFields:
     """An object as a detection: the pose is that of the mesh's origin, the box that of its vertices."""
@@ -117,7 +116,7 @@ def detection_message(
     best.hypothesis.class_id = tracked.label
     best.hypothesis.score = float(tracked.result.score)
     best.pose.pose = pose_message(T, make=make)
-    best.pose.covariance = covariance_list(tracked.result.covariance if with_covariance else None)
+    best.pose.covariance = covariance_list(tracked.result.covariance)
     message = make("vision_msgs/Detection3D", header=header, results=[best], id=tracked.instance_id)
     vertices = model.mesh.vertices.double()
     low, high = vertices.amin(0), vertices.amax(0)

@@ -49,6 +49,12 @@ class PublishConfig:
 
     tf: bool = param(True, doc="Publish transforms of tracked objects", dynamic=True)
     detections: bool = param(True, doc="Publish ~/detections for every picture", dynamic=True)
+    poses: bool = param(True, doc="Publish ~/poses, in the order of ~/detections", dynamic=True)
+    per_object_pose: bool = param(False, doc="Publish ~/pose/<class>_<n> for each tracked object", dynamic=True)
+    markers: bool = param(True, doc="Publish ~/markers for rviz, while somebody listens", dynamic=True)
+    marker_lifetime: float = param(
+        1.0, doc="After which rviz takes a marker away by itself", unit="s", bounds=(0.01, 600.0), dynamic=True
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,9 @@ class TfConfig:
 
     frame_prefix: str = param("rnnpose/", doc="Stands before every child frame")
     frame_template: str = param("{class_id}_{instance}", doc="Child frame of an object")
+    parent_frame: str = param(
+        "", doc="Parent of the objects' frames, transformed at the image's stamp; empty: the image's own", dynamic=True
+    )
     fixed_frame: str = param(
         "", doc="Frame in which objects stand still between a pose and its picture, such as odom; empty: none"
     )
@@ -70,6 +79,13 @@ class CovarianceConfig:
     """The covariance of published poses."""
 
     publish: bool = param(True, doc="Fill in covariances; zeros mean unknown", dynamic=True)
+    scale: float = param(1.0, doc="Factor on covariances", bounds=(0.0, 1e6), dynamic=True)
+    min_std_position: float = param(
+        0.0005, doc="Least standard deviation along each axis", unit="m", bounds=(0.0, 10.0), dynamic=True
+    )
+    min_std_rotation: float = param(
+        0.002, doc="Least standard deviation about each axis", unit="rad", bounds=(0.0, 10.0), dynamic=True
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header, String
 from vision_msgs.msg import Detection3DArray
@@ -22,12 +22,11 @@ from rnnpose_ros.errors import ConfigError
 from rnnpose_ros.ros.images import fill_message
 from rnnpose_ros.ros.messages import camera_info_message, stamp_message, stamp_ns
 from rnnpose_ros.ros.parameters import NodeParameters
+from rnnpose_ros.ros.qos import LATCHED
 from rnnpose_ros.ros.running import EXIT_FAILED, RunnableNode, Worker, run_process
 from rnnpose_ros.sources.recorded import FrameClock
 from rnnpose_ros.sources.sequence import Sequence, read_sequence
 
-LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-"""For what is said once and must be heard by those who come later."""
 _ACK_S = 5.0
 
 

@@ -28,7 +28,7 @@ from rnnpose_ros.errors import ConfigError
 from rnnpose_ros.ros.images import float_from_message, rgb_from_message
 from rnnpose_ros.ros.messages import header_fields, matrix_from_pose, matrix_from_transform
 from rnnpose_ros.ros.parameters import NodeParameters
-from rnnpose_ros.ros.player_node import LATCHED
+from rnnpose_ros.ros.qos import LATCHED
 from rnnpose_ros.ros.running import EXIT_FAILED, RunnableNode, run_process
 
 _CHECK_PERIOD_S = 0.2

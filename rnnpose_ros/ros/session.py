@@ -55,7 +55,7 @@ class RefinerSession:
             node, timeout_s=lambda: settings.current.tf.timeout, callback_group=MutuallyExclusiveCallbackGroup()
         )
         self._pipeline = self._make_pipeline()
-        self._output = PoseOutput(node, self._objects)
+        self._output = PoseOutput(node, self._objects, frames=self._tf.frames, reporter=reporter)
         self._painter = DebugPainter(self._objects, lambda: picture_features(self._engine, config))
         self._debug = DebugImages(node, self._painter)
         self.log = FrameLog()

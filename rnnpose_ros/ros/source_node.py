@@ -18,7 +18,7 @@ from rnnpose_ros.config import param
 from rnnpose_ros.errors import ConfigError
 from rnnpose_ros.ros.messages import detections_message, initial_pose_message, stamp_ns
 from rnnpose_ros.ros.parameters import NodeParameters
-from rnnpose_ros.ros.player_node import LATCHED
+from rnnpose_ros.ros.qos import LATCHED
 from rnnpose_ros.ros.running import RunnableNode, run_process
 from rnnpose_ros.sources.perturbed import PerturbedPoses
 from rnnpose_ros.sources.recorded import FrameClock, RecordedPoses

@@ -6,12 +6,12 @@ import time
 
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import Image
 
 from rnnpose_ros.ros.debug_pictures import ENCODINGS, DebugPainter
 from rnnpose_ros.ros.images import fill_message
 from rnnpose_ros.ros.pipeline import FrameAnswer
+from rnnpose_ros.ros.qos import overridable
 
 
 class DebugImages:
@@ -30,7 +30,7 @@ class DebugImages:
                 Image,
                 f"~/debug/{kind}",
                 QoSProfile(depth=2),
-                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+                qos_overriding_options=overridable(),
             )
             for kind in ENCODINGS
         }

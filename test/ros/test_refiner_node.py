@@ -205,19 +205,21 @@ def test_a_best_effort_camera_is_heard(graph: Graph, cube_mesh: Path) -> None:
 def test_debug_images_have_the_images_header_and_size(graph: Graph, cube_mesh: Path) -> None:
     from sensor_msgs.msg import Image
 
-    from rnnpose_ros.ros.images import float_from_message, rgb_from_message
+    from rnnpose_ros.ros.images import rgb_from_message
 
-    overlays = graph.listen(Image, "/rnnpose/debug/overlay")
-    maps = graph.listen(Image, "/rnnpose/debug/similarity")
+    kinds = {"overlay": "rgb8", "similarity": "32FC1", "render": "rgb8", "flow": "32FC2"}
+    heard = {kind: graph.listen(Image, f"/rnnpose/debug/{kind}") for kind in kinds}
     graph.start_refiner(cube_mesh)
-    graph.wait_for(lambda: graph.node.count_publishers("/rnnpose/debug/similarity"), "the debug topic")
+    graph.wait_for(lambda: all(graph.node.count_publishers(f"/rnnpose/debug/{kind}") for kind in kinds), "the topics")
     _send_pose_and_track(graph, T0)
-    graph.wait_for(lambda: overlays and maps, "both debug images", timeout_s=60.0)
-    assert all(m.header.stamp.nanosec == T0 % 10**9 and m.header.frame_id == "camera" for m in (*overlays, *maps))
-    picture, similarity = rgb_from_message(overlays[0]), float_from_message(maps[0])
-    assert picture.shape[:2] == similarity.shape == (48, 64)
-    assert np.unique(picture.reshape(-1, 3), axis=0).shape[0] > 1, "an outline is drawn on the grey picture"
-    assert not np.isnan(similarity).any()
+    graph.wait_for(lambda: all(heard.values()), "all debug images", timeout_s=60.0)
+    for kind, encoding in kinds.items():
+        message = heard[kind][0]
+        assert (message.header.stamp.nanosec, message.header.frame_id) == (T0 % 10**9, "camera")
+        assert (message.height, message.width, message.encoding) == (48, 64, encoding)
+    outlines, drawn = (rgb_from_message(heard[kind][0]) for kind in ("overlay", "render"))
+    assert np.unique(outlines.reshape(-1, 3), axis=0).shape[0] > 1, "an outline is drawn on the grey picture"
+    assert 0.02 < (drawn > 0).any(-1).mean() < 0.5, "the cube is drawn, and nothing around it"
 
 
 def test_a_change_outside_its_range_is_refused_with_name_and_range(graph: Graph, cube_mesh: Path) -> None:
