@@ -36,7 +36,10 @@ class ImportAnswer:
 
 
 def try_import(module: str, expression: str = "''", environment: Mapping[str, str] | None = None) -> ImportAnswer:
-    """Import a module and evaluate an expression, in a process of its own: some take the interpreter down with them."""
+    """Import a module, or several with commas between, and evaluate an expression.
+
+    It happens in a process of its own: some modules take the interpreter down with them.
+    """
     code = f"import {module}; print({expression})"
     values = None if environment is None else dict(environment)
     try:
@@ -106,11 +109,12 @@ def _packaged_profile() -> Path:
 
 
 def _check_messages(distribution: str) -> Iterator[Finding]:
-    answers = {name: try_import(f"{name}.{'srv' if name.endswith('_srvs') else 'msg'}") for name in MESSAGE_PACKAGES}
-    bad = [name for name, answer in answers.items() if not answer.is_found]
-    if not bad:
-        yield ok(SECTION, f"messages: {', '.join(answers)}")
+    modules = {name: f"{name}.{'srv' if name.endswith('_srvs') else 'msg'}" for name in MESSAGE_PACKAGES}
+    if try_import(", ".join(modules.values())).is_found:
+        yield ok(SECTION, f"messages: {', '.join(modules)}")
         return
+    answers = {name: try_import(module) for name, module in modules.items()}
+    bad = [name for name, answer in answers.items() if not answer.is_found]
     packages = " ".join(f"ros-{distribution}-{name.replace('_', '-')}" for name in bad)
     remedy = f"sudo apt install {packages}" if distribution else "make setup"
     yield error(SECTION, "; ".join(f"{name}: {answers[name].text}" for name in bad), remedy)

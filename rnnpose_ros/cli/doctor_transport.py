@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from rnnpose_ros.cli.doctor_findings import Finding, error, ok, warn
 from rnnpose_ros.cli.doctor_ros import FAST_DDS, ask_middleware
+from rnnpose_ros.cli.progress_line import ProgressLine
 from rnnpose_ros.paths import resolve_path
 from rnnpose_ros.ros.fastdds_profile import PACKAGED_PROFILE, profile_in_use, profile_variable
 from rnnpose_ros.ros.transport_measurement import (
@@ -84,7 +85,11 @@ def judge(
 
 def _measure(question: TransportQuestion, *, with_profile: bool = False) -> list[StreamResult]:
     profile = resolve_path(PACKAGED_PROFILE) if with_profile else None
-    return measure_transport(question.streams, profile=profile, count=question.count, rate_hz=question.rate_hz)
+    streams = question.streams
+    seconds = len(streams) * (0.5 + question.count / question.rate_hz) + 5.0
+    with ProgressLine("doctor") as line:
+        line.show(f"sending pictures from one process to another, about {seconds:.0f} s")
+        return measure_transport(streams, profile=profile, count=question.count, rate_hz=question.rate_hz)
 
 
 def _loses(results: Sequence[StreamResult]) -> bool:

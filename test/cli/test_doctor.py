@@ -112,6 +112,20 @@ def test_a_ros_that_does_not_work_is_an_error_in_its_own_words(capsys: pytest.Ca
     assert "ImportError: librcl.so: cannot open shared object file" in complaint
 
 
+@pytest.mark.ros
+def test_messages_that_are_missing_are_named_with_what_brings_them(
+    capsys: pytest.CaptureFixture[str], shadow: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("rclpy", reason="no ROS 2 on this machine")
+    monkeypatch.setenv("ROS_DISTRO", "jazzy")
+    shadow("vision_msgs", "")
+    code, findings = ask(capsys, "--only", "ros")
+    assert code == 1
+    (complaint,) = by_level(findings, "ERROR")
+    assert complaint.startswith("vision_msgs: ")
+    assert complaint.endswith("-> sudo apt install ros-jazzy-vision-msgs")
+
+
 def test_a_module_that_takes_the_interpreter_down_is_told_apart_from_a_missing_one(shadow: Any) -> None:
     shadow("cv_bridge", "import os; os.abort()")
     crashed, missing = try_import("cv_bridge"), try_import("no_such_module")
