@@ -4,7 +4,7 @@ PYTHON := $(or $(RNNPOSE_PYTHON),python3)
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench train clean
+.PHONY: help setup doctor demo test check bench train clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -12,6 +12,9 @@ help:  ## list the targets
 setup:  ## make .venv with everything in it (CUDA=1: torch with CUDA; CUDA=0: back to the CPU build)
 	@command -v $(PYTHON) >/dev/null || { echo "setup: $(PYTHON) is not there: sudo apt install python3 python3-venv python3-dev" >&2; exit 2; }
 	@$(PYTHON) -m rnnpose_ros.bootstrap $(if $(filter 1,$(CUDA)),--cuda,$(if $(filter 0,$(CUDA)),--cpu))
+
+doctor: setup  ## find out what works on this machine, and what to do about the rest
+	@$(BIN)/rnnpose doctor
 
 demo: setup  ## set up, then refine a moving object's pose over real ROS 2 (report in demo_out/)
 	@$(BIN)/rnnpose demo

@@ -82,8 +82,7 @@ def test_what_the_refiner_is_told_are_parameters_that_it_has() -> None:
         for node in ast.walk(assigned("refiner", "_PARAMETERS"))
         if isinstance(node, ast.DictComp)
     )
-    known = {*flatten(NodeConfig()), "autostart"}
-    assert {*plain, "tf.frame_prefix"} <= known
+    assert {*plain, "tf.frame_prefix"} <= set(flatten(NodeConfig()))
     assert '"tf.frame_prefix"' in source
     assert ast.literal_eval(assigned("refiner", "INITIAL_TOPICS")) == {
         kind: pose_input.topic for kind, pose_input in POSE_INPUTS.items()
