@@ -32,6 +32,15 @@ class ConvPair(nn.Module):
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D H W"]:
         return F.relu(self.second(F.relu(self.first(x), inplace=True)), inplace=True)
 
+    def part(self, x: Float[Tensor, "B C H W"], box: Box) -> Float[Tensor, "B D h w"]:
+        """A part of the result, computed alone."""
+        height, width = x.shape[2:]
+        seen = box.grown(1, height=height, width=width)
+        around = seen.padded(1, x, height=height, width=width)
+        first = F.relu_(F.conv2d(around, self.first.weight, self.first.bias))
+        around = box.padded(1, first, height=height, width=width, origin=seen)
+        return F.relu_(F.conv2d(around, self.second.weight, self.second.bias))
+
 
 class UpBlock(nn.Module):
     """Twice the resolution (bilinear), a 3x3 convolution, instance normalisation, ReLU."""
@@ -41,7 +50,11 @@ class UpBlock(nn.Module):
         self.convolution = _conv(inputs, outputs)
 
     def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B D H W"]:
-        return F.relu(normalise(convolve_doubled(x, self.convolution)), inplace=True)
+        if torch.is_grad_enabled():
+            return F.relu(normalise(convolve_doubled(x, self.convolution)), inplace=True)
+        height, width = x.shape[2:]
+        strips = convolve_doubled_strips(x, self.convolution, Box(0, height, 0, width), rows=_STRIP_ROWS)
+        return F.relu_(normalise(torch.cat([strip for _, strip in strips], 2)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,11 +118,18 @@ class Descriptor2D(nn.Module):
         return torch.cat(parts, 2)
 
     def _half(self, image: Tensor) -> Float[Tensor, "B 192 h w"]:
-        half = self.trunk2(F.max_pool2d(self.trunk1(in_fastest_layout(image)), 2))
+        half = self.trunk2(self._stem(in_fastest_layout(image)))
         quarter = self.trunk4(F.max_pool2d(half, 2))
         x = self.up4(self.trunk8(F.max_pool2d(quarter, 2)))
         x = self.up2(torch.cat([x, quarter], 1))
         return torch.cat([x, half], 1)
+
+    def _stem(self, image: Tensor) -> Float[Tensor, "B 64 h w"]:
+        """The trunk's first stage at half of the resolution; it alone would take more memory than all the rest."""
+        if torch.is_grad_enabled():
+            return F.max_pool2d(self.trunk1(image), 2)
+        strips = Box(0, image.shape[2], 0, image.shape[3]).strips(2 * _STRIP_ROWS)
+        return torch.cat([F.max_pool2d(self.trunk1.part(image, strip), 2) for strip in strips], 2)
 
     def _describe(self, padded: Float[Tensor, "B 128 H W"]) -> Float[Tensor, "B D H-2 W-2"]:
         """Descriptors of normalised features with one more pixel around."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rnnpose_ros.networks.normalisation import in_fastest_layout, normalise
+from rnnpose_ros.networks.normalisation import in_fastest_layout, is_plain_inference, normalise
 
 STRIDE = 8
 """Input pixels per output cell."""
@@ -109,5 +110,11 @@ class RaftEncoder(nn.Module):
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 256 h w"]:
         """Features with ``h = ceil(H / 8)``."""
+        if not is_plain_inference(image):
+            return self._encode(image)
+        # One picture's maps at a time: half of the memory, and they stay in the processor's cache.
+        return torch.cat([self._encode(one) for one in image.split(1)])
+
+    def _encode(self, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 256 h w"]:
         x = F.relu(normalise(self.stem(in_fastest_layout(image))), inplace=True)
         return self.head(self.stage8(self.stage4(self.stage2(x))))

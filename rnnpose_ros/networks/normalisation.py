@@ -14,12 +14,12 @@ _EPSILON = 1e-5
 
 def in_fastest_layout(x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
     """Channels last where only values are wanted on a CPU: convolutions then need not reorder what they work on."""
-    return x.contiguous(memory_format=torch.channels_last) if _is_plain_inference(x) else x
+    return x.contiguous(memory_format=torch.channels_last) if is_plain_inference(x) else x
 
 
 def normalise(x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
     """Each channel of each image to mean 0 and variance 1. Without gradients, ``x`` is overwritten."""
-    if not _is_plain_inference(x):
+    if not is_plain_inference(x):
         return F.instance_norm(x)
     # Batch normalisation of single images is quick in this layout, but adds up so plainly that a mean far from 0
     # would cost digits.
@@ -46,5 +46,6 @@ def moments(parts: Iterable[Float[Tensor, "B C _ _"]]) -> tuple[Float[Tensor, "B
     return (pivot + mean).float(), (squares / count - mean**2 + _EPSILON).rsqrt().float()
 
 
-def _is_plain_inference(x: Tensor) -> bool:
+def is_plain_inference(x: Tensor) -> bool:
+    """On a CPU and without gradients: what follows may overwrite values and choose its own layout."""
     return x.device.type == "cpu" and not torch.is_grad_enabled()

@@ -170,6 +170,14 @@ def test_working_in_strips_gives_what_training_computes_whole():
         torch.testing.assert_close(network(picture), whole, rtol=1e-4, atol=1e-5)
 
 
+def test_working_picture_after_picture_gives_what_training_computes_together():
+    network = RaftEncoder()
+    pictures = torch.rand(3, 3, 48, 40)
+    together = network(pictures).detach()
+    with torch.no_grad():
+        torch.testing.assert_close(network(pictures), together, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("gru", ["separable", "3x3"])
 def test_holding_the_constant_input_changes_nothing(gru):
     units = PaperNetwork(PaperConfig(gru=gru)).update_block.gru.units
