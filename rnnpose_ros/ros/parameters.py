@@ -220,6 +220,8 @@ class NodeParameters:
         from rcl_interfaces.msg import SetParametersResult
 
         values = {change.name: change.value for change in changes if change.name in self._known}
+        if not values:
+            return SetParametersResult(successful=True)
         fixed = [name for name in values if not self._known[name].spec.dynamic]
         if fixed and self._is_configured():
             reason = f"{', '.join(fixed)}: fixed while the node is configured"

@@ -18,6 +18,7 @@ from rnnpose_ros.ros.diagnostics import DiagnosticsOutput, Status, statuses
 from rnnpose_ros.ros.lifecycle import ManagedNode
 from rnnpose_ros.ros.mailbox import MailboxCounts
 from rnnpose_ros.ros.parameters import NodeParameters
+from rnnpose_ros.ros.pipeline import RefinementPipeline
 from rnnpose_ros.ros.reasons import Reason
 from rnnpose_ros.ros.reporter import Reporter
 from rnnpose_ros.ros.running import run_process
@@ -93,6 +94,11 @@ class RefinerNode(ManagedNode):
         """Messages of initial poses so far."""
         session = self._session
         return 0 if session is None else session.poses_received
+
+    @property
+    def pipeline(self) -> RefinementPipeline:
+        """What works on the messages; raises an ``InputError`` while the node is not configured."""
+        return self._configured().pipeline
 
     def _configured(self) -> RefinerSession:
         """

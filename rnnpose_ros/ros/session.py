@@ -54,7 +54,7 @@ class RefinerSession:
         self._tf = TfListener(
             node, timeout_s=lambda: settings.current.tf.timeout, callback_group=MutuallyExclusiveCallbackGroup()
         )
-        self._pipeline = self._make_pipeline()
+        self.pipeline = self._make_pipeline()
         self._output = PoseOutput(node, self._objects, frames=self._tf.frames, reporter=reporter)
         self._painter = DebugPainter(self._objects, lambda: picture_features(self._engine, config))
         self._debug = DebugImages(node, self._painter)
@@ -83,17 +83,17 @@ class RefinerSession:
     @property
     def pairing_counts(self) -> PairingCounts:
         """What became of images and camera infos."""
-        return self._pipeline.pairing.counts
+        return self.pipeline.pairing.counts
 
     @property
     def poses_received(self) -> int:
         """Messages of initial poses so far."""
-        return self._pipeline.poses.received
+        return self.pipeline.poses.received
 
     def start(self) -> None:
         """Listen and refine, beginning with no object."""
         with self._life:
-            self._requests.post(self._pipeline.reset)
+            self._requests.post(self.pipeline.reset)
             with self._gate:
                 self._is_active = True
             self._listen()
@@ -132,7 +132,7 @@ class RefinerSession:
         Raises:
             BusyError: The worker does not come to it in time.
         """
-        self._requests.ask(self._pipeline.reset, timeout_s=timeout_s)
+        self._requests.ask(self.pipeline.reset, timeout_s=timeout_s)
 
     def refine_once(self, *, timeout_s: float) -> FrameAnswer:
         """The answer to the next picture, also while refining is not enabled.
@@ -167,7 +167,7 @@ class RefinerSession:
 
     def _serve(self, objects: ObjectLibrary) -> None:
         self._objects = objects
-        self._pipeline = self._make_pipeline()
+        self.pipeline = self._make_pipeline()
         self._output.serve(objects)
         self._painter.serve(objects)
 
@@ -182,7 +182,7 @@ class RefinerSession:
         )
 
     def _listen(self) -> None:
-        self._inputs = InputSubscriptions(self._node, self._pipeline, self._settings.current, on_pair=self._hand_over)
+        self._inputs = InputSubscriptions(self._node, self.pipeline, self._settings.current, on_pair=self._hand_over)
 
     def _listen_no_longer(self) -> None:
         inputs, self._inputs = self._inputs, None
@@ -212,14 +212,14 @@ class RefinerSession:
 
     def _idle(self) -> None:
         if self._is_active and self.is_enabled:
-            self._pipeline.explain_silence()
+            self.pipeline.explain_silence()
             self._debug.prepare()
 
     def _process(self, pair: Pair) -> None:
         """One picture, from messages to messages."""
         config: NodeConfig = self._settings.current
-        if config is not self._pipeline.config:
-            self._pipeline.reconfigure(config)
+        if config is not self.pipeline.config:
+            self.pipeline.reconfigure(config)
         draws = self._debug.wanted(max_rate_hz=config.debug.max_rate)
         answer = self._refine(pair, trace=draws)
         if answer is None:
@@ -233,7 +233,7 @@ class RefinerSession:
 
     def _refine(self, pair: Pair, *, trace: bool) -> FrameAnswer | None:
         try:
-            return self._pipeline.process(pair, trace=trace)
+            return self.pipeline.process(pair, trace=trace)
         except torch.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             raise RefusedInputError(

@@ -64,7 +64,7 @@ def test_a5b_transport(
     accounts = graph.listen(DiagnosticArray, "/diagnostics")
     refiner = graph.start_refiner(cube_mesh, sync__queue=1)
     _send_from_another_process(graph, reliability, width, height, rate, number)
-    counts = lambda: refiner._pipeline.pairing.counts  # noqa: E731
+    counts = lambda: refiner.pipeline.pairing.counts  # noqa: E731
     graph.wait_for(lambda: counts().infos == number, "every info, which is small and sent reliably")
     if reliability == "RELIABLE":
         graph.wait_for(lambda: counts().images >= 0.95 * number, "95 % of the images")
@@ -175,7 +175,7 @@ def test_a8_lost(graph: Graph, cube_mesh: Path, trouble: str) -> None:
 
     accounts = graph.listen(DiagnosticArray, "/diagnostics")
     refiner = graph.start_refiner(cube_mesh)
-    refiner._pipeline.engine = engine = Troubled()
+    refiner.pipeline.engine = engine = Troubled()
     graph.send_pose(T0)
     stamps = [T0 + i * STEP for i in range(20)]
     for stamp in stamps[:5]:

@@ -60,7 +60,7 @@ def test_a4_rectification(graph: Graph, cube_mesh: Path, case: str) -> None:
 
     sensor = Sensor(**CAMERAS[case])
     refiner = graph.start_refiner(cube_mesh, input_is_rectified="true" if sensor.rectified else "false")
-    refiner._pipeline.engine = DotEngine()
+    refiner.pipeline.engine = DotEngine()
     start = poses_message(T0)
     start.detections[0].results[0].pose.pose = pose_message(START)
     graph.deliver(start)
@@ -83,7 +83,7 @@ def test_a4_rectification_of_compressed_pictures(graph: Graph, cube_mesh: Path, 
 
     graph.images = graph.publisher(CompressedImage, "image/compressed")
     refiner = graph.start_refiner(cube_mesh, image_transport="compressed")
-    refiner._pipeline.engine = DotEngine()
+    refiner.pipeline.engine = DotEngine()
     start = poses_message(T0)
     start.detections[0].results[0].pose.pose = pose_message(START)
     graph.deliver(start)
@@ -104,7 +104,7 @@ def test_a5_sync_with_infos_that_come_late(graph: Graph, cube_mesh: Path) -> Non
     for i in range(10):
         stamp = T0 + i * STEP
         graph.images.publish(image_message(stamp))
-        graph.wait_for(lambda i=i: refiner._pipeline.pairing.counts.images == i + 1, "the image to wait")
+        graph.wait_for(lambda i=i: refiner.pipeline.pairing.counts.images == i + 1, "the image to wait")
         assert not graph.detections_at(stamp)
         graph.infos.publish(info_message(stamp))
         graph.wait_for(lambda stamp=stamp: graph.detections_at(stamp), "the answer")
@@ -147,13 +147,13 @@ def test_a5_sync_with_shuffled_stamps(graph: Graph, cube_mesh: Path) -> None:
     """Nothing is paired wrongly: each info says in its focal length which image it belongs to."""
     refiner = graph.start_refiner(cube_mesh)
     seen: list[tuple[int, float]] = []
-    refine = refiner._pipeline.engine.refine
+    refine = refiner.pipeline.engine.refine
 
     def watch(frame: Any, *args: Any, **options: Any) -> Any:
         seen.append((frame.stamp_ns, float(frame.camera.K[0, 0, 0])))
         return refine(frame, *args, **options)
 
-    refiner._pipeline.engine.refine = watch
+    refiner.pipeline.engine.refine = watch
     graph.send_pose(T0)
     rng = random.Random(5)
     for block in range(8):

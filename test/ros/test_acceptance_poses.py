@@ -216,7 +216,7 @@ def test_a9_symmetric(graph: Graph, cube_mesh: Path, tmp_path: Path, symmetries:
     described = tmp_path / "object.yaml"
     described.write_text(f"label: cube\nmesh: {cube_mesh}\nmesh_scale: 1.0\nsymmetries:\n  {symmetries}\n")
     refiner = graph.start_refiner(described)
-    refiner._pipeline.engine = Dizzy()
+    refiner.pipeline.engine = Dizzy()
     poses = []
     for i in range(15):
         half_turn = (0.0, 0.0, 1.0, 0.0) if i % 2 else (0.0, 0.0, 0.0, 1.0)
