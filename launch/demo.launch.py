@@ -15,7 +15,7 @@ ARGUMENTS = (
     ("seed", "0", "Of the noise of the initial poses"),
     ("noise_scale", "1.0", "Factor on the noise of 15 degrees, 1 cm in x and y, 5 cm in z"),
     ("every", "1", "Send each so many-th recorded pose; 0: only the first"),
-    ("engine", "rnnpose", "rnnpose, or fake, which answers without a network"),
+    ("engine", "auto", "auto, eager, openvino, or fake, which needs no network"),
     ("weights", "", "Weights, a .safetensors file; empty means the packaged small network"),
     ("device", "auto", "auto, cpu, cuda or cuda:<number>"),
     ("use_rviz", "true", "Start rviz with the debug images and frames"),

@@ -28,7 +28,7 @@ ARGUMENTS = (
     ("objects_file", "", "A mesh, an object.yaml or a folder of them; empty: as params_file says"),
     ("weights", "", "Weights, a .safetensors file; empty: as params_file says"),
     ("device", "", "auto, cpu, cuda or cuda:<number>; empty: as params_file says"),
-    ("engine", "", "rnnpose, or fake, which answers without a network; empty: as params_file says"),
+    ("engine", "", "auto, eager, openvino, or fake, which needs no network; empty: as params_file says"),
     ("image_topic", "image", "Topic of the pictures"),
     ("camera_info_topic", "", "Topic of their camera infos; empty: camera_info beside image_topic"),
     ("image_transport", "", "raw, or compressed for <image_topic>/compressed; empty: as params_file says"),

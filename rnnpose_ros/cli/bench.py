@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rnnpose_ros.cli.engine import add_engine_arguments, load_refiner, make_paper_refiner
+from rnnpose_ros.cli.engine import add_engine_arguments, make_paper_refiner, refiner_of
 from rnnpose_ros.errors import InputError
 
 if TYPE_CHECKING:
@@ -76,9 +76,7 @@ class _Case:
 def _refiner(args: argparse.Namespace) -> Refiner:
     if args.network == "paper":
         return make_paper_refiner(args.weights, device=args.device, renderer=args.renderer, settings=args.set)
-    return load_refiner(
-        args.weights, device=args.device, renderer=args.renderer, precision=args.precision, settings=args.set
-    )
+    return refiner_of(args)
 
 
 def _cases(args: argparse.Namespace) -> Iterator[_Case]:
@@ -100,9 +98,12 @@ def _cases(args: argparse.Namespace) -> Iterator[_Case]:
 def _facts(args: argparse.Namespace, refiner: Refiner, case: _Case, timing: Timing) -> dict[str, Any]:
     import torch
 
+    from rnnpose_ros.acceleration.engines import engine_of
+
     config = refiner.config
     return {
-        "network": refiner.network.config.family,
+        "network": _family(refiner),
+        "engine": engine_of(refiner.network),
         "device": args.device,
         "renderer": args.renderer,
         "precision": "bfloat16" if getattr(refiner.network, "mixed_precision", False) else "float32",
@@ -124,10 +125,15 @@ def _facts(args: argparse.Namespace, refiner: Refiner, case: _Case, timing: Timi
     }
 
 
+def _family(refiner: Refiner) -> str:
+    config: Any = getattr(refiner.network, "config", None)
+    return "" if config is None else config.family
+
+
 def _table(facts: dict[str, Any]) -> str:
     lines = [
-        f"{facts['network']} on {facts['device']} ({facts['threads']} threads, {facts['precision']}, "
-        f"{facts['renderer']}), "
+        f"{facts['network']} on {facts['device']} ({facts['engine']}, {facts['threads']} threads, "
+        f"{facts['precision']}, {facts['renderer']}), "
         f"{facts['objects']} object(s) of {facts['faces']} faces, "
         f"{facts['cycles']} cycles x {facts['iterations']} iterations, {facts['crop_px']} px crop, "
         f"{facts['runs']} runs",

@@ -23,7 +23,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--first", type=int, default=0, help="first frame")
     parser.add_argument("--count", type=int, default=0, help="number of frames; 0: all")
     parser.add_argument("--lockstep", action="store_true", help="send a frame only when the last one was answered")
-    parser.add_argument("--engine", default="rnnpose", choices=("rnnpose", "fake"), help=argparse.SUPPRESS)
+    parser.add_argument("--engine", default="auto", help="auto, eager or openvino (default: auto)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a refiner node's parameter")
     parser.set_defaults(run=run)
 

@@ -43,7 +43,7 @@ class DemoSettings:
     first: int = 0
     count: int = 0
     lockstep: bool = False
-    engine: str = "rnnpose"
+    engine: str = "auto"
     refiner: Mapping[str, Any] = field(default_factory=dict)
     """Further parameters of the refiner node by dotted name."""
 

@@ -27,7 +27,27 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("auto", "float32", "bfloat16"),
         help="of the convolutions; auto is bfloat16 where the processor computes in it",
     )
+    parser.add_argument(
+        "--engine",
+        default="auto",
+        choices=("auto", "eager", "openvino"),
+        help="what computes the network; auto is openvino on a CPU where it is installed",
+    )
+    parser.add_argument("--threads", type=int, default=0, help="of a compiled network (default: as many as torch has)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting, e.g. cycles=2")
+
+
+def refiner_of(args: argparse.Namespace) -> Refiner:
+    """The refiner that the arguments of :func:`add_engine_arguments` ask for; see :func:`load_refiner`."""
+    return load_refiner(
+        args.weights,
+        device=args.device,
+        renderer=args.renderer,
+        precision=args.precision,
+        engine=args.engine,
+        threads=args.threads,
+        settings=args.set,
+    )
 
 
 def load_refiner(
@@ -36,6 +56,8 @@ def load_refiner(
     device: str = "cpu",
     renderer: str = RENDERERS[0],
     precision: str = "auto",
+    engine: str = "auto",
+    threads: int = 0,
     settings: Sequence[str] = (),
 ) -> Refiner:
     """A refiner with trained weights.
@@ -45,13 +67,16 @@ def load_refiner(
         device: "cpu" or "cuda".
         renderer: One of ``rendering.backends.RENDERERS``.
         precision: "auto", "float32" or "bfloat16", see ``networks.precision``.
+        engine: "auto", "eager" or "openvino", see ``acceleration.engines``.
+        threads: Of a compiled network; 0 for as many as torch has.
         settings: ``name=value`` entries for :class:`RefinerConfig`.
 
     Raises:
         CheckpointError: The weights cannot be used.
-        BackendUnavailableError: The device or the renderer is not here.
+        BackendUnavailableError: The device, the engine or the renderer is not here.
         ConfigError: A setting is unknown or out of bounds.
     """
+    from rnnpose_ros.acceleration.engines import accelerate, choose_engine
     from rnnpose_ros.checkpoints.checkpoint import default_weights, load_network
     from rnnpose_ros.cli.settings import parse_settings
     from rnnpose_ros.config import build
@@ -60,7 +85,9 @@ def load_refiner(
 
     config = build(RefinerConfig, parse_settings(settings))
     backend = make_renderer(renderer, device)
-    network, info = load_network(weights or default_weights(), device=device, precision=precision)
+    chosen = choose_engine(engine, device)
+    plain, info = load_network(weights or default_weights(), device=device, precision=precision)
+    network = accelerate(plain, chosen, threads=threads)
     return Refiner(network, backend, config, calibration=Calibration.from_mapping(info.calibration))
 
 

@@ -9,7 +9,7 @@ import json
 import sys
 from pathlib import Path
 
-from rnnpose_ros.cli.engine import add_engine_arguments, load_refiner
+from rnnpose_ros.cli.engine import add_engine_arguments, refiner_of
 from rnnpose_ros.cli.evaluate_dataset import add_stages
 from rnnpose_ros.errors import InputError
 
@@ -37,9 +37,7 @@ def run(args: argparse.Namespace) -> int:
     if args.data is None:
         raise InputError("give --data FOLDER (a sequence), or a stage: rnnpose evaluate predict --dataset FOLDER")
     sequence = read_sequence(args.data)
-    refiner = load_refiner(
-        args.weights, device=args.device, renderer=args.renderer, precision=args.precision, settings=args.set
-    )
+    refiner = refiner_of(args)
     trials: list[Trial] = []
     total = args.seeds * len(sorted(sequence.poses)[:: args.every])
     for trial in evaluate_sequence(

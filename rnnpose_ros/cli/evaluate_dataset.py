@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rnnpose_ros.cli.engine import add_engine_arguments, load_refiner
+from rnnpose_ros.cli.engine import add_engine_arguments, refiner_of
 
 if TYPE_CHECKING:
     from rnnpose_ros.data.bop.dataset import BopDataset
@@ -63,9 +63,7 @@ def run_predict(args: argparse.Namespace) -> int:
     weights = args.weights or default_weights()
     dataset = read_bop(args.dataset, split=args.split, models=args.models, targets=args.targets)
     starts = open_starts(args.init, dataset.models, noise=args.noise, seeds=args.seeds, seed=args.seed)
-    refiner = load_refiner(
-        weights, device=args.device, renderer=args.renderer, precision=args.precision, settings=args.set
-    )
+    refiner = refiner_of(args)
     manifest = Manifest(
         dataset=str(args.dataset.resolve()),
         split=args.split,

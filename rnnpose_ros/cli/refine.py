@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rnnpose_ros.cli.engine import add_engine_arguments, load_refiner
+from rnnpose_ros.cli.engine import add_engine_arguments, refiner_of
 from rnnpose_ros.errors import InputError, RnnposeError
 
 if TYPE_CHECKING:
@@ -52,9 +52,7 @@ def run(args: argparse.Namespace) -> int:
     camera = read_camera(args.camera)
     model = load_object(args.mesh, mesh_scale=args.mesh_scale)
     T_truth = None if args.truth is None else pose_from_json(_read_json(args.truth), name="the true pose")
-    refiner = load_refiner(
-        args.weights, device=args.device, renderer=args.renderer, precision=args.precision, settings=args.set
-    )
+    refiner = refiner_of(args)
     if single:
         request = {**_read_json(args.pose), "image": str(args.image)}
         picture_folders = PictureFolders(args.out, args.trace)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rnnpose_ros.acceleration.engines import engine_of
 from rnnpose_ros.config import flatten
 from rnnpose_ros.data.bop.dataset import BopDataset, BopImage, BopTarget
 from rnnpose_ros.evaluation.prediction_run import ImagePrediction, PredictedPose, PredictionRun
@@ -43,6 +44,7 @@ def configuration(
         "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest()[:16],
         "device": device,
         "renderer": renderer,
+        "engine": engine_of(refiner.network),
         "precision": precision,
         **starts.describe(),
         **{f"refine.{name}": value for name, value in flatten(refiner.config).items()},

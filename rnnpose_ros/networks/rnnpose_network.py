@@ -176,11 +176,29 @@ class RnnposeNetwork(nn.Module):
             cells: Coordinates of the render's cells, in cells.
             flow: The pose-induced (rectified) field, target minus cell, in cells; 0 off the object.
         """
-        correlation = pair.correlation.lookup(cells + flow)
+        return self.advance(pair.correlation.lookup(cells + flow), pair, hidden, cells + flow, flow)
+
+    def advance(
+        self,
+        correlation: Float[Tensor, "B C h w"],
+        pair: EncodedPair,
+        hidden: Float[Tensor, "B H h w"],
+        target: Float[Tensor, "B h w 2"],
+        flow: Float[Tensor, "B h w 2"],
+    ) -> FieldUpdate:
+        """One recurrent iteration from the correlation that was looked up.
+
+        Args:
+            correlation: Around ``target``.
+            pair: From :meth:`encode`; its correlation is not read.
+            hidden: Recurrent state.
+            target: Where the present pose puts the render's cells, in cells.
+            flow: See :meth:`update`.
+        """
         with self._precision(flow.device):
             hidden, delta, logit = self.update_block(hidden, pair.context, correlation, flow.permute(0, 3, 1, 2))
         delta = delta.permute(0, 2, 3, 1).float()
-        alike = similarity(pair.descriptors_render, pair.descriptors_photo, cells + flow + delta, self.sigma)
+        alike = similarity(pair.descriptors_render, pair.descriptors_photo, target + delta, self.sigma)
         return FieldUpdate(hidden=hidden.float(), delta=delta, confidence_logit=logit.float(), similarity=alike)
 
     def _precision(self, device: torch.device) -> torch.autocast:

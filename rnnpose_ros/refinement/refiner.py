@@ -17,7 +17,7 @@ from rnnpose_ros.errors import InputError
 from rnnpose_ros.geometry.camera import NEAR_M
 from rnnpose_ros.geometry.rotations import nearest_rotation
 from rnnpose_ros.networks.paper_network import PaperNetwork
-from rnnpose_ros.networks.rnnpose_network import RnnposeNetwork
+from rnnpose_ros.networks.rnnpose_network import CorrespondenceNetwork
 from rnnpose_ros.refinement.alignment import AlignmentConfig
 from rnnpose_ros.refinement.cycle import CycleInputs, CycleOutput, refine_cycle
 from rnnpose_ros.refinement.features import FeatureCache, ObjectFeatures
@@ -85,15 +85,15 @@ class Refiner:
     """Refines rough object poses in colour images.
 
     Args:
-        network: Trained network; it runs on its own device.
-        renderer: Draws the reference views, on the same device.
+        network: Trained network.
+        renderer: Draws the reference views, on the network's device.
         config: See :class:`RefinerConfig`.
         calibration: Turns raw measures into score and covariance; from the checkpoint.
     """
 
     def __init__(
         self,
-        network: RnnposeNetwork | PaperNetwork,
+        network: CorrespondenceNetwork | PaperNetwork,
         renderer: Renderer,
         config: RefinerConfig = RefinerConfig(),
         *,
@@ -144,7 +144,7 @@ class Refiner:
         unknown = sorted({h.label for h in hypotheses if h.label not in objects})
         if unknown:
             raise InputError(f"no object is called {unknown[0]!r}; known: {sorted(objects)}")
-        device = next(self.network.parameters()).device
+        device = self.renderer.device
         image = frame.rgb.to(device)
         camera = dataclasses.replace(frame.camera, K=frame.camera.K.to(device, torch.float64))
         refine = partial(

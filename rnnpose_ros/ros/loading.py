@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 
 import torch
 
+from rnnpose_ros.acceleration.engines import accelerate, choose_engine
 from rnnpose_ros.checkpoints.checkpoint import default_weights, load_network
 from rnnpose_ros.errors import AssetError, BackendUnavailableError, ConfigError
 from rnnpose_ros.geometry.camera import intrinsics
@@ -73,14 +74,16 @@ def load_engine(config: NodeConfig) -> PoseEngine:
     """The engine that the configuration asks for, ready to refine.
 
     Raises:
-        RnnposeError: Device, weights or renderer cannot be used.
+        RnnposeError: Device, engine, weights or renderer cannot be used.
     """
     if config.engine == "fake":
         return FakeEngine(config.fake)
     device = choose_device(config.device)
     renderer = make_renderer(config.renderer, device)
     weights = resolve_path(config.weights) if config.weights else default_weights()
-    network, info = load_network(weights, device=device, precision=config.precision)
+    chosen = choose_engine(config.engine, device)
+    plain, info = load_network(weights, device=device, precision=config.precision)
+    network = accelerate(plain, chosen, threads=config.threads)
     return Refiner(network, renderer, config.refine, calibration=Calibration.from_mapping(info.calibration))
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from rnnpose_ros.acceleration.engines import ENGINES
 from rnnpose_ros.config import Parameter, build, flatten, param, parameters
 from rnnpose_ros.errors import ConfigError
 from rnnpose_ros.refinement.refiner import RefinerConfig
@@ -112,7 +113,12 @@ class NodeConfig:
     """Everything the refiner node can be told."""
 
     autostart: bool = param(True, doc="Configure and activate without being asked; false waits for lifecycle services")
-    engine: str = param("rnnpose", doc="fake answers without network, for tests", choices=("rnnpose", "fake"))
+    engine: str = param(
+        "auto",
+        doc="What computes the network; auto is openvino on a CPU where it is installed; fake needs none, for tests",
+        choices=(*ENGINES, "fake"),
+    )
+    threads: int = param(0, doc="Processor threads of a compiled network; 0: as many as torch has", bounds=(0, 256))
     device: str = param("auto", doc="auto, cpu, cuda or cuda:<number>; auto is CUDA where there is one")
     renderer: str = param(RENDERERS[0], doc="What draws the references; pytorch3d must be installed", choices=RENDERERS)
     precision: str = param(

@@ -88,7 +88,7 @@ def _entities(node: Any) -> tuple[int, ...]:
 def test_a12_lifecycle_gives_the_gpu_memory_back(graph: Graph, cube_mesh: Path) -> None:
     import torch
 
-    graph.add_refiner(cube_mesh, autostart=False, engine="rnnpose", device="cuda:0")
+    graph.add_refiner(cube_mesh, autostart=False, engine="auto", device="cuda:0")
     used = []
     for _ in range(4):
         assert change_state(graph, CONFIGURE)
@@ -133,13 +133,13 @@ def test_the_state_can_be_asked_for_while_the_node_loads(
 
 
 def test_what_is_fixed_once_configured_may_change_before(graph: Graph, cube_mesh: Path, tmp_path: Path) -> None:
-    refiner = graph.add_refiner(tmp_path / "none.obj", autostart=False, engine="rnnpose")
+    refiner = graph.add_refiner(tmp_path / "none.obj", autostart=False, engine="auto")
     assert not change_state(graph, CONFIGURE)
     assert state(graph) == "unconfigured"
     answers = refiner.set_parameters([_parameter("objects_file", str(cube_mesh)), _parameter("engine", "fake")])
     assert all(answer.successful for answer in answers)
     assert change_state(graph, CONFIGURE)
-    refused = refiner.set_parameters([_parameter("engine", "rnnpose")])[0]
+    refused = refiner.set_parameters([_parameter("engine", "eager")])[0]
     assert not refused.successful
     assert "engine: fixed while the node is configured" in refused.reason
 

@@ -71,7 +71,7 @@ def test_the_pose_on_tf_equals_the_librarys_to_a_tenth_of_a_millimetre(
     assert not torch.equal(expected.T_camera_object, T_start), "the network moves the pose"
 
     graph.start_refiner(
-        cube_mesh, engine="rnnpose", device="cpu", weights=str(weights), refine__cycles=2, refine__iterations=2,
+        cube_mesh, engine="eager", device="cpu", weights=str(weights), refine__cycles=2, refine__iterations=2,
         refine__min_score=0.0, tracking__lost_score=0.0, tracking__recover_score=0.0,
     )  # fmt: skip
     graph.deliver(start)

@@ -229,7 +229,7 @@ def test_a_change_outside_its_range_is_refused_with_name_and_range(graph: Graph,
     answer = refiner.set_parameters([Parameter("tracking.recover_score", value=0.1)])[0]
     assert not answer.successful
     assert "tracking.lost_score" in answer.reason
-    answer = refiner.set_parameters([Parameter("engine", value="rnnpose")])[0]
+    answer = refiner.set_parameters([Parameter("engine", value="eager")])[0]
     assert not answer.successful
     assert refiner.get_parameter("tracking.recover_score").value == pytest.approx(0.55)
 

@@ -303,7 +303,7 @@ def test_poses_equal_the_librarys_own_to_the_bit(tmp_path: Path) -> None:
     objects = "package://rnnpose_ros/models/objects"
     # Each picture starts from the recorded pose, as with tracking it would from the last result.
     options += ["--set", "tracking.enabled=false"]
-    assert bag(tmp_path / "in", tmp_path / "out", objects, *options, engine="rnnpose") == 0
+    assert bag(tmp_path / "in", tmp_path / "out", objects, *options, engine="auto") == 0
     transforms = [t for m in read_all(tmp_path / "out" / "poses")["/tf"] for t in m.transforms]
     assert [stamp_ns(t.header.stamp) for t in transforms] == list(stamps.values())
 

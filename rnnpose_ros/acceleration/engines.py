@@ -1,0 +1,59 @@
+"""What computes the networks: torch as it is (eager), or graphs compiled for this processor."""
+
+from __future__ import annotations
+
+import torch
+
+from rnnpose_ros.acceleration import openvino_engine
+from rnnpose_ros.acceleration.compiled_network import CompiledRnnposeNetwork
+from rnnpose_ros.acceleration.graph_cache import GraphCache, cache_folder
+from rnnpose_ros.errors import BackendUnavailableError, ConfigError
+from rnnpose_ros.networks.paper_network import PaperNetwork
+from rnnpose_ros.networks.rnnpose_network import CorrespondenceNetwork, RnnposeNetwork
+
+ENGINES = ("auto", "eager", "openvino")
+"""``auto`` is OpenVINO on a CPU where it is installed, eager elsewhere."""
+
+
+def choose_engine(name: str, device: torch.device | str) -> str:
+    """ "eager" or "openvino".
+
+    Raises:
+        ConfigError: The name is none of :data:`ENGINES`.
+        BackendUnavailableError: An engine asked for by name is not here, or not for this device.
+    """
+    if name not in ENGINES:
+        raise ConfigError(f"engine: expected one of {list(ENGINES)}, got {name!r}")
+    on_cpu = torch.device(device).type == "cpu"
+    if name == "auto":
+        return "openvino" if on_cpu and openvino_engine.is_installed() else "eager"
+    if name == "openvino":
+        if not on_cpu:
+            raise BackendUnavailableError(
+                f"engine 'openvino' computes on the CPU, not on {device}: take the device cpu, or the engine 'eager'"
+            )
+        openvino_engine.load_openvino()
+    return name
+
+
+def engine_of(network: CorrespondenceNetwork | PaperNetwork) -> str:
+    """The engine that a network is computed by."""
+    return "openvino" if isinstance(network, CompiledRnnposeNetwork) else "eager"
+
+
+def accelerate(
+    network: RnnposeNetwork | PaperNetwork, engine: str, *, threads: int = 0
+) -> CorrespondenceNetwork | PaperNetwork:
+    """The network as an engine computes it.
+
+    Args:
+        network: Loaded, in evaluation mode, on the engine's device.
+        engine: From :func:`choose_engine`.
+        threads: Processor threads for compiled graphs; 0 for as many as torch has.
+    """
+    if engine == "eager" or isinstance(network, PaperNetwork):
+        return network
+    graphs = openvino_engine.GraphCompiler(
+        GraphCache(cache_folder(), network), threads=threads or torch.get_num_threads()
+    )
+    return CompiledRnnposeNetwork(network, graphs)

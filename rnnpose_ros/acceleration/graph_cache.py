@@ -1,0 +1,89 @@
+"""Compiled graphs on disk, so that the second start of a program need not compile."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+import rnnpose_ros
+from rnnpose_ros.errors import OutputError
+from rnnpose_ros.files import make_folder, write_whole
+
+logger = logging.getLogger(__name__)
+
+_MOST_FILES = 64
+
+
+def cache_folder() -> Path:
+    """Where compiled graphs of this user lie: ``$XDG_CACHE_HOME/rnnpose_ros/graphs``, or below ``~/.cache``."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if base else Path.home() / ".cache") / "rnnpose_ros" / "graphs"
+
+
+class GraphCache:
+    """Files named by a hash of all that a graph depends on: another graph never has the name of this one.
+
+    Args:
+        folder: Made when something is written. Where that fails, nothing is kept, and the log says so.
+        network: Whose weights and layout are compiled.
+    """
+
+    def __init__(self, folder: Path, network: nn.Module) -> None:
+        self._folder = folder
+        self._about_network = _fingerprint(network)
+
+    def read(self, facts: Sequence[Any]) -> bytes | None:
+        """What was written under these facts, if it still is there."""
+        try:
+            return self._path(facts).read_bytes()
+        except OSError:
+            return None
+
+    def write(self, facts: Sequence[Any], content: bytes) -> None:
+        """Keeps it; the files unused for longest go when there are many."""
+        try:
+            make_folder(self._folder)
+            write_whole(self._path(facts), content)
+        except OutputError as error:
+            logger.warning("compiled graphs are not kept, the next start compiles them again: %s", error)
+            return
+        kept = sorted(self._folder.glob("*.graph"), key=_last_use)
+        for path in kept[:-_MOST_FILES]:
+            path.unlink(missing_ok=True)
+
+    def _path(self, facts: Sequence[Any]) -> Path:
+        name = hashlib.sha256(repr((self._about_network, _about_code(), *facts)).encode()).hexdigest()
+        return self._folder / f"{name[:32]}.graph"
+
+
+def _last_use(path: Path) -> float:
+    try:
+        return path.stat().st_atime
+    except OSError:
+        return 0.0
+
+
+def _fingerprint(network: nn.Module) -> str:
+    """Of its weights and configuration."""
+    found = hashlib.sha256(repr(getattr(network, "config", None)).encode())
+    for name, tensor in network.state_dict().items():
+        found.update(name.encode())
+        found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()
+
+
+@cache
+def _about_code() -> str:
+    """Of everything that a graph is made from."""
+    package = Path(rnnpose_ros.__file__).parent
+    found = hashlib.sha256()
+    for path in sorted((*package.glob("networks/*.py"), *package.glob("acceleration/*.py"))):
+        found.update(path.name.encode() + path.read_bytes())
+    return found.hexdigest()
