@@ -4,10 +4,10 @@ PYTHON := $(or $(RNNPOSE_PYTHON),python3)
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor demo test check bench train clean
+.PHONY: help setup doctor demo test check bench train benchmark-data clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup:  ## make .venv with everything in it (CUDA=1: torch with CUDA; CUDA=0: back to the CPU build)
 	@command -v $(PYTHON) >/dev/null || { echo "setup: $(PYTHON) is not there: sudo apt install python3 python3-venv python3-dev" >&2; exit 2; }
@@ -33,6 +33,10 @@ bench: setup  ## time one refinement, stage by stage
 
 train: setup  ## train the small network on synthetic scenes (see rnnpose train --help)
 	@$(BIN)/rnnpose train
+
+benchmark-data: setup  ## render the benchmark SYN into benchmark_data/syn/ (BENCHMARK_ARGS="--edition tiny")
+	@$(BIN)/python -c 'import mitsuba' 2>/dev/null || $(BIN)/python -m pip install --quiet -e '.[pathtracer]'
+	@$(BIN)/rnnpose benchmark_data $(BENCHMARK_ARGS)
 
 clean:  ## remove .venv and everything that was built
 	rm -rf .venv build install log demo_out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

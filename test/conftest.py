@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 
+from rnnpose_ros.data.path_traced.look import TracedLook
+from rnnpose_ros.data.syn.dataset import BenchmarkOrder, write_benchmark
 from rnnpose_ros.errors import BackendUnavailableError
 from rnnpose_ros.rendering.backends import make_renderer
 from rnnpose_ros.rendering.renderer import Renderer
@@ -22,6 +24,9 @@ SEED = 20221
 # Domain ids up to 101 keep the ports of Linux's own range free; the low ones are what people use by hand.
 _FIRST_DOMAIN, _DOMAINS = 40, 60
 _domain_count = itertools.count()
+
+COARSE_LOOK = TracedLook(paths=4000, samples=(2, 4), samples_elsewhere=1)
+"""Path-traced pictures in a fraction of a second."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -79,3 +84,14 @@ def ros_domain_id(monkeypatch: pytest.MonkeyPatch) -> int:
     number = _FIRST_DOMAIN + (os.getpid() + next(_domain_count)) % _DOMAINS
     monkeypatch.setenv("ROS_DOMAIN_ID", str(number))
     return number
+
+
+@pytest.fixture(scope="session")
+def syn_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The benchmark SYN with two objects and one coarse frame of each; skips with the reason without Mitsuba."""
+    order = BenchmarkOrder(out=tmp_path_factory.mktemp("syn"), edition="tiny", objects=2, look=COARSE_LOOK)
+    try:
+        write_benchmark(order)
+    except BackendUnavailableError as error:
+        pytest.skip(str(error))
+    return order.out

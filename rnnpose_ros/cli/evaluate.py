@@ -10,27 +10,37 @@ import sys
 from pathlib import Path
 
 from rnnpose_ros.cli.engine import add_engine_arguments, refiner_of
+from rnnpose_ros.cli.evaluate_benchmark import add_benchmark_arguments, run_benchmark
 from rnnpose_ros.cli.evaluate_dataset import add_stages
-from rnnpose_ros.errors import InputError
+from rnnpose_ros.errors import ConfigError, InputError
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the verb."""
     parser = subparsers.add_parser("evaluate", help="measure accuracy on a sequence or dataset with reference poses")
     parser.add_argument("--data", type=Path, help="folder: camera.json, poses.json, mesh, video or pictures")
-    parser.add_argument("--seeds", type=int, default=3, help="starts per frame")
-    parser.add_argument("--noise", type=float, default=1.0, help="factor on the start noise N1 (15 deg, 1/1/5 cm)")
+    parser.add_argument("--seeds", type=int, help="starts per frame (default: 3; of the benchmark 1, at most 3)")
+    parser.add_argument(
+        "--noise", help="factor on the start noise N1 (15 deg, 1/1/5 cm; default 1); of the benchmark N1, N2 or N3"
+    )
     parser.add_argument("--every", type=int, default=1, help="take every so many reference frames")
-    parser.add_argument("--grey", action="store_true", help="take the colour out of the pictures")
-    parser.add_argument("--out", type=Path, help="write every trial to this CSV file")
+    parser.add_argument(
+        "--grey", action="store_true", help="take the colour out of the pictures; of the benchmark: as a second round"
+    )
+    parser.add_argument(
+        "--out", type=Path, help="write every trial to this CSV file; of the benchmark: folder for everything"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON line instead of the table")
     add_engine_arguments(parser)
+    add_benchmark_arguments(parser)
     parser.set_defaults(run=run)
     add_stages(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluates and prints."""
+    if args.benchmark:
+        return run_benchmark(args)
     from rnnpose_ros.evaluation.benchmark import Trial, evaluate_sequence, summarize
     from rnnpose_ros.sources.sequence import read_sequence
 
@@ -39,9 +49,10 @@ def run(args: argparse.Namespace) -> int:
     sequence = read_sequence(args.data)
     refiner = refiner_of(args)
     trials: list[Trial] = []
-    total = args.seeds * len(sorted(sequence.poses)[:: args.every])
+    seeds, noise_scale = args.seeds or 3, _factor(args.noise)
+    total = seeds * len(sorted(sequence.poses)[:: args.every])
     for trial in evaluate_sequence(
-        refiner, sequence, seeds=args.seeds, noise_scale=args.noise, every=args.every, grey=args.grey
+        refiner, sequence, seeds=seeds, noise_scale=noise_scale, every=args.every, grey=args.grey
     ):
         trials.append(trial)
         if sys.stderr.isatty():
@@ -51,6 +62,16 @@ def run(args: argparse.Namespace) -> int:
     summary = summarize(trials)
     print(json.dumps(summary) if args.json else _table(summary))
     return 0
+
+
+def _factor(noise: str | None) -> float:
+    try:
+        factor = 1.0 if noise is None else float(noise)
+    except ValueError:
+        factor = -1.0
+    if not 0.0 <= factor < 100.0:
+        raise ConfigError(f"--noise: expected a factor on N1, such as 0.2, got {noise!r}")
+    return factor
 
 
 def _table(summary: dict[str, float]) -> str:

@@ -25,6 +25,7 @@ _VERBS = (
     "calibrate",
     "convert",
     "make_demo_sequence",
+    "benchmark_data",
 )
 
 

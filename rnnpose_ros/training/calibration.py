@@ -14,6 +14,7 @@ from torch import Tensor
 
 from rnnpose_ros.data.synthetic.scene import SceneGenerator
 from rnnpose_ros.evaluation.metrics import add
+from rnnpose_ros.evaluation.score_quality import auroc, expected_calibration_error
 from rnnpose_ros.geometry.se3 import inverse, log_so3
 from rnnpose_ros.refinement.refiner import Refiner
 from rnnpose_ros.refinement.status import SCORE_MEASURES, Calibration
@@ -75,21 +76,6 @@ def calibrate(refiner: Refiner, *, scenes: int, seed: int) -> CalibrationReport:
         expected_calibration_error=expected_calibration_error(scores, right),
         auroc=auroc(scores, right),
     )
-
-
-def expected_calibration_error(scores: np.ndarray, right: np.ndarray, *, bins: int = 10) -> float:
-    """Mean gap between score and share of right cases, over equally filled bins."""
-    order = np.argsort(scores, kind="stable")
-    parts = [p for p in np.array_split(order, bins) if len(p)]
-    return float(sum(len(p) * abs(scores[p].mean() - right[p].mean()) for p in parts) / max(len(order), 1))
-
-
-def auroc(scores: np.ndarray, right: np.ndarray) -> float:
-    """Probability that a right case scores above a wrong one; ties count half."""
-    good, bad = scores[right.astype(bool)], scores[~right.astype(bool)]
-    if len(good) == 0 or len(bad) == 0:
-        return float("nan")
-    return float((good[:, None] > bad).mean() + 0.5 * (good[:, None] == bad).mean())
 
 
 def _cases(refiner: Refiner, *, scenes: int, seed: int) -> Iterator[Case]:

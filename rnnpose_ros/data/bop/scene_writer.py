@@ -105,8 +105,12 @@ class SceneWriter:
                 )
         write_whole(self.folder / _RECORDS / f"{number:06d}.json", json_text(_record(frame)))
 
-    def finish(self, numbers: Iterable[int]) -> None:
+    def finish(self, numbers: Iterable[int], *, more_to_come: bool = False) -> None:
         """Makes the scene's JSON files of the records.
+
+        Args:
+            numbers: Of the pictures that are done.
+            more_to_come: Keep the records, for the pictures that follow.
 
         Raises:
             OutputError: Something cannot be written.
@@ -114,7 +118,8 @@ class SceneWriter:
         records = {n: json.loads((self.folder / _RECORDS / f"{n:06d}.json").read_text()) for n in sorted(numbers)}
         for name in _SCENE_FILES:
             write_json(self.folder / name, {str(n): record[name] for n, record in records.items()})
-        shutil.rmtree(self.folder / _RECORDS, ignore_errors=True)
+        if not more_to_come:
+            shutil.rmtree(self.folder / _RECORDS, ignore_errors=True)
 
     def _reopen(self) -> None:
         """Records of a finished scene again, so that pictures can be added to it."""

@@ -217,7 +217,7 @@ def _mitsuba() -> Any:
     except ImportError as error:
         raise BackendUnavailableError(
             f"path-traced pictures need Mitsuba ({error}); install the extra for them: pip install "
-            "'rnnpose_ros[pathtracer]'; 210 MB, x86-64 only"
+            "'rnnpose_ros[pathtracer]' (`make benchmark-data` does it); 210 MB, x86-64 only"
         ) from None
     mitsuba.set_variant(VARIANT)
     mitsuba.set_log_level(mitsuba.LogLevel.Error)

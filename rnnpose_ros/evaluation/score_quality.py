@@ -1,0 +1,20 @@
+"""How good a score is: does it say how likely a result is right, and does it tell right from wrong?"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def expected_calibration_error(scores: np.ndarray, right: np.ndarray, *, bins: int = 10) -> float:
+    """Mean gap between score and share of right cases, over equally filled bins."""
+    order = np.argsort(scores, kind="stable")
+    parts = [p for p in np.array_split(order, bins) if len(p)]
+    return float(sum(len(p) * abs(scores[p].mean() - right[p].mean()) for p in parts) / max(len(order), 1))
+
+
+def auroc(scores: np.ndarray, right: np.ndarray) -> float:
+    """Probability that a right case scores above a wrong one; ties count half."""
+    good, bad = scores[right.astype(bool)], scores[~right.astype(bool)]
+    if len(good) == 0 or len(bad) == 0:
+        return float("nan")
+    return float((good[:, None] > bad).mean() + 0.5 * (good[:, None] == bad).mean())
