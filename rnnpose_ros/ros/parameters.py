@@ -97,6 +97,23 @@ class DebugConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class DiagnosticsConfig:
+    """When /diagnostics warns."""
+
+    expected_rate: float = param(
+        0.0, doc="Warn where fewer pictures a second are answered; 0: never", unit="Hz", bounds=(0.0, 1e3), dynamic=True
+    )
+    latency_warn: float = param(
+        0.3,
+        doc="Warn where poses come out later after their image; 0: never",
+        unit="s",
+        bounds=(0.0, 60.0),
+        dynamic=True,
+    )
+    latency_error: float = param(1.0, doc="The same as an error; 0: never", unit="s", bounds=(0.0, 60.0), dynamic=True)
+
+
+@dataclass(frozen=True, slots=True)
 class ServicesConfig:
     """What the node's own services do."""
 
@@ -153,6 +170,7 @@ class NodeConfig:
     qos: QosConfig = QosConfig()
     sync: SyncConfig = SyncConfig()
     services: ServicesConfig = ServicesConfig()
+    diagnostics: DiagnosticsConfig = DiagnosticsConfig()
     fake: FakeEngineConfig = FakeEngineConfig()
 
 

@@ -14,9 +14,12 @@ import torch
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 
 from rnnpose_ros.errors import InputError
-from rnnpose_ros.ros.diagnostics import DiagnosticsOutput, Status, statuses
+from rnnpose_ros.ros.account import Account, Reading, Status
+from rnnpose_ros.ros.diagnostics import DiagnosticsOutput, memory_in_use
+from rnnpose_ros.ros.frame_log import FrameSnapshot
 from rnnpose_ros.ros.lifecycle import ManagedNode
 from rnnpose_ros.ros.mailbox import MailboxCounts
+from rnnpose_ros.ros.pairing import PairingCounts
 from rnnpose_ros.ros.parameters import NodeParameters
 from rnnpose_ros.ros.pipeline import RefinementPipeline
 from rnnpose_ros.ros.reasons import Reason
@@ -42,6 +45,7 @@ class RefinerNode(ManagedNode):
         self._session: RefinerSession | None = None
         self._settings = NodeParameters(self, is_configured=lambda: self._session is not None or self.is_changing)
         self._reporter = Reporter(self.get_logger())
+        self._accounts = Account()
         DiagnosticsOutput(self, self._account, callback_group=MutuallyExclusiveCallbackGroup())
         RefinerServices(self, self._configured, self._settings)
         if self._settings.current.autostart:
@@ -111,15 +115,22 @@ class RefinerNode(ManagedNode):
         return session
 
     def _account(self) -> Sequence[Status]:
-        session = self._session
-        if session is None:
-            return [Status("input", False, self.state_label, {})]
-        return statuses(
-            session.log,
-            mailbox=session.mailbox_counts,
-            pairing=session.pairing_counts,
+        session, config = self._session, self._settings.current
+        topics = [] if session is None else session.topic_reports
+        reading = Reading(
+            state=self.state_label,
+            is_enabled=session is not None and session.is_enabled,
+            frames=FrameSnapshot() if session is None else session.log.snapshot(),
+            mailbox=self.mailbox_counts,
+            pairing=PairingCounts(0, 0, 0, None) if session is None else session.pairing_counts,
+            poses=self.initial_poses_received,
             reasons=self._reporter.counts,
+            topics=topics,
+            memory=memory_in_use(),
+            device=config.device,
+            clock_is_silent=not self.get_clock().now().nanoseconds,
         )
+        return self._accounts.statuses(reading, config.diagnostics)
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ the worker as well, between two pictures.
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 
 import torch
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
@@ -14,7 +15,7 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rnnpose_ros.errors import InputError
 from rnnpose_ros.objects.library import ObjectLibrary
 from rnnpose_ros.ros.debug_pictures import DebugPainter
-from rnnpose_ros.ros.diagnostics import FrameLog
+from rnnpose_ros.ros.frame_log import FrameLog
 from rnnpose_ros.ros.loading import load_engine, load_objects, picture_features, warm_up
 from rnnpose_ros.ros.mailbox import Mailbox, MailboxCounts
 from rnnpose_ros.ros.pairing import Pair, PairingCounts
@@ -27,7 +28,9 @@ from rnnpose_ros.ros.requests import BusyError, NextAnswer, WorkerRequests
 from rnnpose_ros.ros.running import RunnableNode, Worker
 from rnnpose_ros.ros.subscriptions import InputSubscriptions
 from rnnpose_ros.ros.tf_listener import TfListener
+from rnnpose_ros.ros.topic_report import TopicReport
 from rnnpose_ros.ros.visualization import DebugImages
+from rnnpose_ros.stages import stage_clock
 
 _CLOSE_S = 15.0
 """Longest wait at cleanup for a picture that is being refined."""
@@ -84,6 +87,12 @@ class RefinerSession:
     def pairing_counts(self) -> PairingCounts:
         """What became of images and camera infos."""
         return self.pipeline.pairing.counts
+
+    @property
+    def topic_reports(self) -> list[TopicReport]:
+        """What is known of the topics of images and camera infos; nothing while they are not listened to."""
+        inputs = self._inputs
+        return [] if inputs is None else inputs.reports()
 
     @property
     def poses_received(self) -> int:
@@ -221,13 +230,16 @@ class RefinerSession:
         if config is not self.pipeline.config:
             self.pipeline.reconfigure(config)
         draws = self._debug.wanted(max_rate_hz=config.debug.max_rate)
-        answer = self._refine(pair, trace=draws)
+        with stage_clock() as clock:
+            answer = self._refine(pair, trace=draws)
         if answer is None:
             return
         with self._gate:
             if not self._is_active:
                 return
-            self._publish(answer, config, draws=draws)
+            self._publish(answer, config, clock.seconds)
+            if draws:
+                self._debug.publish(answer)
         self.last_answer = answer
         self.next_answer.give(answer)
 
@@ -240,9 +252,13 @@ class RefinerSession:
                 Reason.OOM, f"no memory for a picture: lower refine.max_batch, or free the device ({error})"
             ) from error
 
-    def _publish(self, answer: FrameAnswer, config: NodeConfig, *, draws: bool) -> None:
+    def _publish(self, answer: FrameAnswer, config: NodeConfig, stages_s: Mapping[str, float]) -> None:
         self._output.publish(answer.outcome.tracked, header=answer.header, config=config)
         latency_ms = 1e-6 * (self._node.get_clock().now().nanoseconds - answer.frame.stamp_ns)
-        self.log.add(answer.outcome, engine_ms=answer.engine_ms, latency_ms=latency_ms)
-        if draws:
-            self._debug.publish(answer)
+        self.log.add(
+            answer.outcome,
+            stamp_ns=answer.frame.stamp_ns,
+            engine_ms=answer.engine_ms,
+            latency_ms=latency_ms,
+            stages_ms={name: 1e3 * seconds for name, seconds in stages_s.items() if seconds},
+        )
