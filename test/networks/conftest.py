@@ -31,11 +31,20 @@ class OfficialCase:
     def tensor(self, name: str) -> Tensor:
         return torch.from_numpy(self.arrays[name])
 
+    @property
+    def cycles(self) -> int:
+        return len(self.arrays["intrinsics_crop"])
+
+    @property
+    def iterations(self) -> int:
+        """Of one cycle."""
+        return len(self.arrays["T_after"]) // self.cycles
+
     def cycle_poses(self) -> list[Tensor]:
         """The pose at which each recorded cycle starts."""
         poses = [self.T_initial]
-        for last in (3, 7):
-            poses.append(self.tensor("T_after")[last, 0, 0].double() @ poses[-1])
+        for cycle in range(1, self.cycles):
+            poses.append(self.tensor("T_after")[cycle * self.iterations - 1, 0, 0].double() @ poses[-1])
         return poses
 
 

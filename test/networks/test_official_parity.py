@@ -22,7 +22,7 @@ from rnnpose_ros.refinement.dense_field import PaperCycleInputs
 from rnnpose_ros.refinement.features import FeatureCache, ObjectFeatures
 from rnnpose_ros.refinement.official_field import OfficialField
 from rnnpose_ros.refinement.official_views import OfficialViews
-from rnnpose_ros.refinement.refiner import Refiner
+from rnnpose_ros.refinement.refiner import Refiner, RefinerConfig
 from rnnpose_ros.refinement.solver import SolverConfig
 from rnnpose_ros.rendering.surface import visible_points
 from rnnpose_ros.rendering.warp_renderer import WarpRenderer
@@ -59,7 +59,7 @@ def views(official, features) -> OfficialViews:
 
 @pytest.fixture(scope="module")
 def cycles(official, views) -> list[PaperCycleInputs]:
-    """The inputs of the three cycles at the recorded poses."""
+    """The inputs of the cycles at the recorded poses."""
     with torch.inference_mode():
         return [views.prepare(T[None], [0])[0] for T in official.cycle_poses()]
 
@@ -67,7 +67,7 @@ def cycles(official, views) -> list[PaperCycleInputs]:
 def test_index_tables_are_identical(official):
     pyramid = build_pyramid(official.model.mesh)
     assert pyramid.limits == tuple(official.arrays["limits"].tolist())
-    for level in (1, 2, 3):
+    for level in range(1, len(pyramid.points)):
         assert torch.equal(pyramid.points[level], official.tensor(f"in_model_points_{level}"))
     tables = {"neighbors": pyramid.neighbours, "pools": pyramid.pools, "upsamples": pyramid.upsamples}
     for name, ours in tables.items():
@@ -136,13 +136,13 @@ def test_encoder_maps_equal_the_published_ones(official, cycles):
 
 @pytest.fixture(scope="module")
 def forced(official, cycles) -> list[dict[str, Tensor]]:
-    """All twelve iterations, each started at the recorded pose."""
+    """All iterations, each started at the recorded pose."""
     results = []
     with torch.inference_mode():
         for c, inputs in enumerate(cycles):
             field = OfficialField(official.network, inputs)
             K, T_render = inputs.camera.K.float(), inputs.T_render.float()
-            for i in range(4 * c, 4 * c + 4):
+            for i in range(c * official.iterations, (c + 1) * official.iterations):
                 dT = official.tensor("T_before")[i, 0]
                 points = transform(dT, field.points_render)
                 matches = field.match(project(points, K))
@@ -195,7 +195,8 @@ def test_solver_steps_equal_the_published_ones(official, forced):
 
 
 def test_final_pose_equals_the_published_one(official):
-    refiner = Refiner(official.network, WarpRenderer("cpu"))
+    config = RefinerConfig(cycles=official.cycles, iterations=official.iterations)
+    refiner = Refiner(official.network, WarpRenderer("cpu"), config)
     start = PoseHypothesis(label="object", T_camera_object=official.T_initial)
     (result,) = refiner.refine(official.frame, [start], {"object": official.model})
     theirs = official.tensor("Ti_pred")[0, 0].double()
