@@ -128,7 +128,7 @@ def test_the_state_can_be_asked_for_while_the_node_loads(
         assert not refused.successful
     finally:
         go_on.set()
-    graph.wait_for(graph._is_connected, "the node to be active")
+    graph.wait_for(lambda: refiner.state_label == "active", "the node to be active")
     assert state(graph) == "active"
 
 
