@@ -67,13 +67,12 @@ class Tracker:
 
         Args:
             stamp_ns: The picture's.
-            hypotheses: What detectors say about it, already judged fresh enough.
+            hypotheses: What detectors say about it, already judged good enough.
         """
         self._age_tracks(stamp_ns)
-        believed = [h for h in hypotheses if h.score >= self.initial_pose.min_score]
         outside: list[Start] = []
-        for label in dict.fromkeys(h.label for h in believed):
-            outside += self._judge(label, [h for h in believed if h.label == label], stamp_ns)
+        for label in dict.fromkeys(h.label for h in hypotheses):
+            outside += self._judge(label, [h for h in hypotheses if h.label == label], stamp_ns)
         own = [Start(track.start(source=self._programme(track)), track.key) for track in self._tracks]
         self._starts = own + outside
         self._note_checks(stamp_ns)
