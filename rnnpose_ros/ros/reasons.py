@@ -33,6 +33,7 @@ class Reason(Enum):
     TOO_SMALL = "TOO_SMALL"
     LOW_SCORE = "LOW_SCORE"
     DIVERGED = "DIVERGED"
+    UNCERTAIN = "UNCERTAIN"
     SOLVER_FAILED = "SOLVER_FAILED"
     NO_MESH = "NO_MESH"
     ENGINE_ERROR = "ENGINE_ERROR"
@@ -55,6 +56,8 @@ _REASON_OF_STATUS = {
     RefinementStatus.TOO_FEW_CORRESPONDENCES: Reason.TOO_SMALL,
     RefinementStatus.SINGULAR: Reason.SOLVER_FAILED,
     RefinementStatus.LOW_SCORE: Reason.LOW_SCORE,
+    RefinementStatus.DIVERGED: Reason.DIVERGED,
+    RefinementStatus.UNCERTAIN: Reason.UNCERTAIN,
 }
 
 
