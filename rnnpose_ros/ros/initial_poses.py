@@ -7,7 +7,7 @@ used is a value here, so that it does not take along the good ones beside it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,9 +93,9 @@ def read_poses(message: Any, config: InitialPoseInputConfig) -> Iterator[RoughPo
         config: Bounds on what is believed.
     """
     if hasattr(message, "detections"):
-        entries: list[Any] = [lambda d=d: _from_detection(d, message.header) for d in message.detections]
+        entries: Iterable[Any] = (lambda d=d: _from_detection(d, message.header) for d in message.detections)
     elif hasattr(message, "poses"):
-        entries = [lambda pose=pose: _from_pose(pose, message.header, "initial_poses") for pose in message.poses]
+        entries = (lambda pose=pose: _from_pose(pose, message.header, "initial_poses") for pose in message.poses)
     elif hasattr(message.pose, "covariance"):
         entries = [lambda: _from_covariance(message.pose, message.header, config)]
     else:
