@@ -18,6 +18,7 @@ _REMEDIES = {
     errno.EROFS: "the file system is read-only: choose another folder",
     errno.EACCES: "no permission: choose a folder that you may write to",
     errno.EPERM: "no permission: choose a folder that you may write to",
+    errno.EEXIST: "a file stands where a folder is needed",
     errno.ENOTDIR: "a file stands where a folder is needed",
 }
 

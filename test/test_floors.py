@@ -46,7 +46,8 @@ ONE_PLACE = {
     "tensorboard": "training/run_log.py",
     "rosbags": "ros/bags/",
     "tf2_ros": "ros/",
-    "trimesh": "objects/mesh_io.py",
+    "fast_simplification": "objects/decimation.py",
+    "trimesh": "objects/",
     "warp": "rendering/warp_kernels.py",
 }
 ROS_INTERFACES = ("_msgs", "_srvs", "_interfaces")

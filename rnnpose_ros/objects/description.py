@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from rnnpose_ros.errors import AssetError
 from rnnpose_ros.paths import resolve_path
 
-_KEYS = ("label", "mesh", "mesh_scale", "symmetries", "aliases")
+_KEYS = ("label", "mesh", "mesh_scale", "symmetries", "aliases", "weights")
 _REQUIRED = ("label", "mesh", "mesh_scale")
 _SYMMETRY_KEYS = ("discrete", "continuous", "models_info", "object_id")
 
@@ -33,8 +34,27 @@ class ObjectDescription:
     symmetry_unit_m: float = 1.0
     aliases: tuple[str, ...] = field(default=())
     """Other names under which detectors know the object."""
+    weights_path: Path | None = None
+    """Weights made for this object; None: those for any mesh."""
     source: str = ""
     """The file this was read from, for messages."""
+
+    def symmetries_in_metres(self) -> tuple[list[Any], list[Any]]:
+        """``discrete`` and ``continuous`` with lengths in metres, as ``object.yaml`` has them.
+
+        Raises:
+            AssetError: A transform has not 16 numbers, or an axis not 3.
+        """
+        scale = self.symmetry_unit_m
+        try:
+            matrices = [np.array(matrix, float).reshape(4, 4) for matrix in self.discrete]
+            lines = [(np.array(s["axis"], float), np.array(s.get("offset", (0, 0, 0)), float)) for s in self.continuous]
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            raise AssetError(f"{self.source}: symmetries: {error!r}") from None
+        for matrix in matrices:
+            matrix[:3, 3] *= scale
+        continuous = [{"axis": axis.tolist(), "offset": (scale * offset).tolist()} for axis, offset in lines]
+        return [matrix.tolist() for matrix in matrices], continuous
 
 
 def read_description(path: str | Path) -> ObjectDescription:
@@ -43,7 +63,7 @@ def read_description(path: str | Path) -> ObjectDescription:
     Keys: ``label``; ``mesh`` (a path from the file's folder, or ``package://``); ``mesh_scale`` (from the
     mesh's unit to metres, always explicit); ``symmetries`` (optional) with ``discrete`` and ``continuous``
     in BOP terms and metres, or ``models_info`` and ``object_id`` to take them from a BOP
-    ``models_info.json``, in millimetres; ``aliases`` (optional).
+    ``models_info.json``, in millimetres; ``aliases`` (optional); ``weights`` (optional), a path as ``mesh``.
 
     Raises:
         AssetError: The file is missing or no YAML mapping, a key is missing or unknown, or a value is wrong.
@@ -69,8 +89,17 @@ def read_description(path: str | Path) -> ObjectDescription:
         continuous=continuous,
         symmetry_unit_m=unit_m,
         aliases=tuple(aliases),
+        weights_path=_weights_path(content.get("weights"), path),
         source=str(path),
     )
+
+
+def _weights_path(value: Any, path: Path) -> Path | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value:
+        raise AssetError(f"{path}: weights: expected a .safetensors file, got {value!r}")
+    return resolve_path(value, relative_to=path.parent)
 
 
 def check_scale(value: Any, name: str) -> float:

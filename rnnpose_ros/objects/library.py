@@ -185,6 +185,24 @@ class ObjectLibrary(Mapping[str, ObjectModel]):
             raise AssetError(f"{directory}: no object.yaml in this folder or below")
         return cls([read_description(file) for file in files], continuous_steps=continuous_steps)
 
+    def weights(self) -> Path | None:
+        """The weights that all objects name together; None where they name none, or not the same.
+
+        One network serves all objects of a node. That some weights cannot be used is said aloud.
+        """
+        named = {label: d.weights_path for label, d in self._descriptions.items() if d.weights_path is not None}
+        files = set(named.values())
+        if not files:
+            return None
+        if len(files) == 1 and len(named) == len(self):
+            return files.pop()
+        logger.warning(
+            "%s: made with weights of their own, which serve no other object here; the common ones are used. "
+            "Serve each object by a node of its own to use them, or name weights",
+            ", ".join(sorted(named)),
+        )
+        return None
+
     def subset(self, labels: Iterable[str]) -> ObjectLibrary:
         """Only these objects, under all their names; what is loaded already stays loaded."""
         part = ObjectLibrary(continuous_steps=self._continuous_steps)

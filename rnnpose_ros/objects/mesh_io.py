@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, Int
 from PIL import Image
 
 from rnnpose_ros.errors import AssetError
@@ -37,6 +38,15 @@ def load_mesh(path: str | Path, *, scale: float = 1.0) -> Mesh:
         AssetError: The file is missing, unreadable, empty, without faces, or names vertices that are not
             there; or its vertices are not finite.
     """
+    return mesh_from_raw(read_mesh_file(path), name=str(path), scale=scale)
+
+
+def read_mesh_file(path: str | Path) -> RawMesh:
+    """What a mesh file says, in its own unit, its vertices not judged yet.
+
+    Raises:
+        AssetError: The file is missing, unreadable or empty.
+    """
     path = Path(path)
     if path.suffix.lower() not in MESH_SUFFIXES:
         raise AssetError(
@@ -46,8 +56,7 @@ def load_mesh(path: str | Path, *, scale: float = 1.0) -> Mesh:
         raise AssetError(f"{path}: no such mesh file")
     if path.stat().st_size == 0:
         raise AssetError(f"{path}: the mesh file is empty (0 bytes)")
-    raw = read_obj(path) if path.suffix.lower() == ".obj" else _read_with_trimesh(path)
-    return mesh_from_raw(raw, name=str(path), scale=scale)
+    return read_obj(path) if path.suffix.lower() == ".obj" else _read_with_trimesh(path)
 
 
 def mesh_from_raw(raw: RawMesh, *, name: str, scale: float = 1.0) -> Mesh:
@@ -61,12 +70,14 @@ def mesh_from_raw(raw: RawMesh, *, name: str, scale: float = 1.0) -> Mesh:
     Raises:
         AssetError: See :func:`load_mesh`.
     """
-    _check(raw, name)
+    check_structure(raw, name)
+    bad = ~np.isfinite(raw.vertices).all(1)
+    if bad.any():
+        raise AssetError(
+            f"{name}: {int(bad.sum())} of {len(bad)} vertices are not finite (first: vertex {int(bad.argmax())})"
+        )
     vertices = raw.vertices * scale
-    _, areas = face_normals(vertices, raw.faces)
-    keep = areas > 1e-12 * max(float(np.ptp(vertices, axis=0).max()), 1e-30) ** 2
-    if not keep.any():
-        raise AssetError(f"{name}: all {len(keep)} faces have zero area")
+    keep = faces_with_area(vertices, raw.faces, name)
     if not keep.all():
         logger.warning("%s: dropped %d of %d faces that have zero area", name, int((~keep).sum()), len(keep))
     look = resolve_appearance(raw)
@@ -81,17 +92,32 @@ def mesh_from_raw(raw: RawMesh, *, name: str, scale: float = 1.0) -> Mesh:
     )
 
 
-def _check(raw: RawMesh, name: str) -> None:
+def faces_with_area(
+    vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"], name: str
+) -> Bool[np.ndarray, "F"]:
+    """Which faces have an area that counts.
+
+    Raises:
+        AssetError: None has.
+    """
+    _, areas = face_normals(vertices, faces)
+    keep = areas > 1e-12 * max(float(np.ptp(vertices, axis=0).max()), 1e-30) ** 2
+    if not keep.any():
+        raise AssetError(f"{name}: all {len(keep)} faces have zero area")
+    return keep
+
+
+def check_structure(raw: RawMesh, name: str) -> None:
+    """Refuses what is no mesh at all.
+
+    Raises:
+        AssetError: No vertices, no faces, or faces that name vertices that are not there.
+    """
     if len(raw.vertices) == 0:
         raise AssetError(f"{name}: the mesh is empty (no vertices)")
     if len(raw.faces) == 0:
         raise AssetError(
             f"{name}: {len(raw.vertices)} vertices and no faces: a point cloud cannot be drawn, export triangles"
-        )
-    bad = ~np.isfinite(raw.vertices).all(1)
-    if bad.any():
-        raise AssetError(
-            f"{name}: {int(bad.sum())} of {len(bad)} vertices are not finite (first: vertex {int(bad.argmax())})"
         )
     _check_faces(raw.faces, len(raw.vertices), name)
 
