@@ -73,7 +73,7 @@ def traced_views(
         BackendUnavailableError: Mitsuba is not installed; at once, not with the first picture.
     """
     renderer_version()
-    return (_traced_view(model, 1000 * seed + i, width, look) for i in range(count))
+    return (traced_view(model, seed=1000 * seed + i, width=width, look=look) for i in range(count))
 
 
 def plan_view(model: ObjectModel, *, seed: int, width: int = WIDTH) -> PlannedView:
@@ -134,8 +134,17 @@ def photograph_view(
     return best
 
 
-def _traced_view(model: ObjectModel, seed: int, width: int, look: TracedLook) -> TracedView:
-    """Photographs the object at a usual size: a scene looks the same at any scale, once distances have its unit."""
+def traced_view(
+    model: ObjectModel,
+    *,
+    seed: int,
+    width: int = WIDTH,
+    look: TracedLook = TracedLook(),  # noqa: B008
+) -> TracedView:
+    """One picture; see :func:`traced_views`.
+
+    The object is photographed at a usual size: a scene looks the same at any scale, once distances have its unit.
+    """
     scale = float(np.clip(model.diameter, *_USUAL_DIAMETERS_M)) / model.diameter
     usual = model if scale == 1.0 else _scaled(model, scale)
     view = plan_view(usual, seed=seed, width=width)
