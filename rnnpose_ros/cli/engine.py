@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments that :func:`load_refiner` takes."""
-    parser.add_argument("--weights", type=Path, help="safetensors file (default: the packaged small network)")
+    parser.add_argument(
+        "--weights", type=Path, help="safetensors file (default: the object's own, or the packaged small network)"
+    )
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument(
         "--renderer", default=RENDERERS[0], choices=RENDERERS, help="what draws the references (default: %(default)s)"
@@ -37,10 +39,15 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting, e.g. cycles=2")
 
 
-def refiner_of(args: argparse.Namespace) -> Refiner:
-    """The refiner that the arguments of :func:`add_engine_arguments` ask for; see :func:`load_refiner`."""
+def refiner_of(args: argparse.Namespace, *, own_weights: Path | None = None) -> Refiner:
+    """The refiner that the arguments of :func:`add_engine_arguments` ask for; see :func:`load_refiner`.
+
+    Args:
+        args: Parsed.
+        own_weights: The object's, taken where the arguments name none.
+    """
     return load_refiner(
-        args.weights,
+        args.weights or own_weights,
         device=args.device,
         renderer=args.renderer,
         precision=args.precision,

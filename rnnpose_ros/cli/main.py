@@ -21,6 +21,7 @@ _VERBS = (
     "evaluate",
     "synthesize",
     "bench",
+    "onboard",
     "train",
     "calibrate",
     "convert",

@@ -45,14 +45,15 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--image needs --out or --trace, the folder for the pictures")
     if args.truth is not None and (args.trace is None or not single):
         raise InputError("--truth is drawn by --trace, for one --image")
-    from rnnpose_ros.objects.library import load_object
+    from rnnpose_ros.objects.library import describe_object, load_described
     from rnnpose_ros.sources.sequence import read_camera
     from rnnpose_ros.sources.sequence_files import pose_from_json
 
     camera = read_camera(args.camera)
-    model = load_object(args.mesh, mesh_scale=args.mesh_scale)
+    described = describe_object(args.mesh, mesh_scale=args.mesh_scale)
+    model = load_described(described)
     T_truth = None if args.truth is None else pose_from_json(_read_json(args.truth), name="the true pose")
-    refiner = refiner_of(args)
+    refiner = refiner_of(args, own_weights=described.weights_path)
     if single:
         request = {**_read_json(args.pose), "image": str(args.image)}
         picture_folders = PictureFolders(args.out, args.trace)

@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         objects = given_objects(args.mesh)
         recipe = make_recipe(args.recipe, parse_settings(args.set), renderer, objects=objects)
         trainer = Trainer(recipe, renderer, out, objects=objects, show=line.show)
-        with _stopped_by_signals(trainer):
+        with stopped_by_signals(trainer):
             finished = trainer.run()
     weights = out / "weights.safetensors"
     if is_first:
@@ -91,7 +91,7 @@ def _together(device: str) -> Iterator[str]:
 
 
 @contextmanager
-def _stopped_by_signals(trainer: Trainer) -> Iterator[None]:
+def stopped_by_signals(trainer: Trainer) -> Iterator[None]:
     """Ctrl-C and a polite kill end the run after the step it is at."""
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, lambda *_: trainer.stop()) for number in numbers]

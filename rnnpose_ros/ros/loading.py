@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -24,18 +24,27 @@ from rnnpose_ros.rendering.backends import make_renderer
 from rnnpose_ros.rendering.renderer import Renderer
 from rnnpose_ros.ros.fake_engine import FakeEngine
 from rnnpose_ros.ros.parameters import NodeConfig
-from rnnpose_ros.tracking.programme import Engine
-from rnnpose_ros.types import ImageFrame, ObjectModel, PoseHypothesis
+from rnnpose_ros.types import ImageFrame, ObjectModel, PoseHypothesis, RefinementResult
 
 logger = logging.getLogger(__name__)
 
 
 @runtime_checkable
-class PoseEngine(Engine, Protocol):
-    """Whatever refines poses on one picture; :class:`~rnnpose_ros.refinement.refiner.Refiner` is one.
+class PoseEngine(Protocol):
+    """Whatever refines poses on one picture; :class:`~rnnpose_ros.refinement.refiner.Refiner` is one."""
 
-    The failure of one object is a status, not an error.
-    """
+    def refine(
+        self,
+        frame: ImageFrame,
+        hypotheses: Sequence[PoseHypothesis],
+        objects: Mapping[str, ObjectModel],
+        *,
+        cycles: int | None = None,
+        iterations: int | None = None,
+        trace: bool = False,
+    ) -> list[RefinementResult]:
+        """One result per hypothesis, in order; the failure of one object is a status, not an error."""
+        ...
 
     def with_config(self, config: RefinerConfig) -> PoseEngine:
         """The engine under another configuration, sharing what is expensive."""
@@ -71,11 +80,24 @@ def load_engine(config: NodeConfig) -> PoseEngine:
         return FakeEngine(config.fake)
     device = choose_device(config.device)
     renderer = make_renderer(config.renderer, device)
-    weights = resolve_path(config.weights) if config.weights else default_weights()
+    weights = resolve_path(config.weights) if config.weights else own_weights(config) or default_weights()
     chosen = choose_engine(config.engine, device)
     plain, info = load_network(weights, device=device, precision=config.precision)
     network = accelerate(plain, chosen, threads=config.threads)
     return Refiner(network, renderer, config.refine, calibration=Calibration.from_mapping(info.calibration))
+
+
+def own_weights(config: NodeConfig) -> Path | None:
+    """The weights that all served objects name in their descriptions; None where there are none such.
+
+    Raises:
+        AssetError: A description cannot be read.
+    """
+    path = resolve_path(config.objects_file) if config.objects_file else None
+    if path is None or path.suffix.lower() in MESH_SUFFIXES or not path.exists():
+        return None
+    library = _library(path)
+    return library.subset([label for label in config.object_ids if label] or list(library)).weights()
 
 
 def reconfigure(engine: PoseEngine, config: NodeConfig) -> PoseEngine:

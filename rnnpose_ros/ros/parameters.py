@@ -143,7 +143,9 @@ class NodeConfig:
         doc="Of the convolutions; auto is bfloat16 where the processor computes in it",
         choices=("auto", "float32", "bfloat16"),
     )
-    weights: str = param("", doc="Weights (.safetensors), a path or package://; empty means the packaged small network")
+    weights: str = param(
+        "", doc="Weights (.safetensors), a path or package://; empty: the objects' own, or the packaged small network"
+    )
     objects_file: str = param(
         "",
         doc="A mesh, an object.yaml or a folder of them, a path or package://; ~/reload_objects reads it",

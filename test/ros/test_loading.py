@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from rnnpose_ros.config import build
-from rnnpose_ros.errors import AssetError, BackendUnavailableError, ConfigError
-from rnnpose_ros.ros.loading import load_engine, load_objects
+from rnnpose_ros.errors import AssetError, BackendUnavailableError, CheckpointError, ConfigError
+from rnnpose_ros.ros.loading import load_engine, load_objects, own_weights
 from rnnpose_ros.ros.parameters import NodeConfig
 
 
@@ -55,3 +55,19 @@ def test_an_object_that_cannot_be_loaded_is_left_out_aloud(folder: Path, caplog:
     (folder / "mug" / "object.yaml").write_text("label: mug\nmesh: nowhere.obj\nmesh_scale: 1.0\n")
     assert list(load_objects(NodeConfig(objects_file=str(folder)))) == ["box"]
     assert "object 'mug' is left out" in caplog.text
+
+
+def test_an_object_brings_its_own_weights_and_many_share_the_packaged_ones(
+    folder: Path, cube_mesh: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (folder / "mug" / "object.yaml").open("a") as file:
+        file.write("weights: mug.safetensors\n")
+    own = folder / "mug" / "mug.safetensors"
+    assert own_weights(NodeConfig(objects_file=str(folder / "mug"))) == own
+    assert own_weights(NodeConfig(objects_file=str(folder), object_ids=("mug",))) == own
+    with pytest.raises(CheckpointError, match=r"no weights at .*mug\.safetensors"):
+        load_engine(NodeConfig(objects_file=str(folder / "mug"), device="cpu"))
+    assert caplog.text == ""
+    assert own_weights(NodeConfig(objects_file=str(folder))) is None
+    assert "mug: made with weights of their own" in caplog.text
+    assert own_weights(NodeConfig(objects_file=str(cube_mesh))) is None

@@ -1,0 +1,253 @@
+"""From a mesh to a certified refiner: pictures, measurement, fine-tuning, measurement, answer. Resumable throughout."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rnnpose_ros import __version__
+from rnnpose_ros.checkpoints.checkpoint import Network, default_weights, load_network, save_checkpoint
+from rnnpose_ros.data.held_out.painters import ranges_for
+from rnnpose_ros.data.held_out.views import HeldOutViews
+from rnnpose_ros.errors import InputError
+from rnnpose_ros.evaluation.certificate import Certificate, error_curve, network_result, recall_row
+from rnnpose_ros.evaluation.certificate_page import write_certificate
+from rnnpose_ros.evaluation.object_trials import ObjectMeter, ObjectTrial, TrialPlan, precision
+from rnnpose_ros.evaluation.timing import Timing, time_refinement
+from rnnpose_ros.evaluation.worst_cases import worst_pictures
+from rnnpose_ros.files import write_json, write_whole
+from rnnpose_ros.objects.library import load_object
+from rnnpose_ros.objects.object_writer import write_description, write_mesh
+from rnnpose_ros.refinement.refiner import Refiner
+from rnnpose_ros.refinement.status import Calibration
+from rnnpose_ros.rendering.renderer import Renderer
+from rnnpose_ros.training.onboarding_order import OnboardingOrder, WorkFolder
+from rnnpose_ros.training.recipes import make_recipe
+from rnnpose_ros.training.trainer import Trainer
+from rnnpose_ros.types import ObjectModel, PoseHypothesis
+
+GENERIC, TUNED = "generic", "fine-tuned"
+WEIGHTS_FILE = "weights.safetensors"
+_FEWEST_VIEWS, _MOST_VIEWS = 8, 32
+_PICTURES_SHARE = 0.25
+"""Of the budget, for held-out pictures."""
+_LEAST_TRAINING_SHARE = 0.3
+_CLOSING_S = 10.0
+_SAME_TRIALS = 1.15
+"""What measuring the second network takes of the first one's time, with a reserve."""
+_GENTLE: Mapping[str, Any] = {"learning_rate": 1e-4, "log_seconds": 5.0}
+"""What is known already is not to be lost."""
+
+WhileTraining = Callable[[Trainer], AbstractContextManager[None]]
+"""Around the fine-tuning: where a door catches signals and calls ``stop``."""
+
+
+class Onboarding:
+    """One object's way to its certificate.
+
+    Args:
+        order: What to do.
+        renderer: On the device that trains and refines.
+        show: Takes lines of progress.
+        while_training: See :data:`WhileTraining`.
+    """
+
+    def __init__(
+        self, order: OnboardingOrder, renderer: Renderer, *, show: Callable[[str], None], while_training: WhileTraining
+    ) -> None:
+        self._order = order
+        self._renderer = renderer
+        self._show = show
+        self._while_training = while_training
+        self._work = WorkFolder(order)
+
+    def run(self) -> Certificate | None:
+        """Everything that is not done yet.
+
+        Returns:
+            The certificate, written; None where fine-tuning was stopped and waits to go on.
+
+        Raises:
+            ConfigError: Another unfinished onboarding waits in the folder.
+            OutputError: Something cannot be written; what is done stays.
+            CheckpointError: The weights to start from cannot be used.
+        """
+        order = self._order
+        started = time.monotonic()
+        self._work.claim()
+        write_mesh(order.folder, order.label, order.mesh)
+        model = self._describe(None)
+        views = HeldOutViews(model, self._work.path / "views", painter=order.painter, seed=order.seed)
+        meter = ObjectMeter(model, views.get, plan=TrialPlan(seed=order.seed), folder=self._work.path / "trials")
+        generic = self._refiner(order.initial)
+        count, minutes = self._work.plan() or self._decide(started, generic, views, meter)
+        before = self._trials(meter, generic, GENERIC, count)
+        tuned_weights = self._tune(model, minutes)
+        if tuned_weights is None:
+            return None
+        tuned = self._refiner(tuned_weights)
+        after = self._trials(meter, tuned, TUNED, count)
+        kept = TUNED if precision(after) > precision(before) else GENERIC
+        trials, refiner = (after, tuned) if kept == TUNED else (before, generic)
+        facts = self._facts(tuned_weights, minutes)
+        certificate = self._certificate({GENERIC: before, TUNED: after}, kept, count, facts)
+        certificate = replace(certificate, timing=_timing(refiner, views, trials, model))
+        worst = worst_pictures(refiner, views.get, [t for t in trials if t.is_from_noise], model)
+        self._finish(kept, tuned_weights, certificate, worst)
+        return certificate
+
+    def _describe(self, weights_file: str | None) -> ObjectModel:
+        """Writes the description and reads the object back: what is certified is what will be loaded."""
+        order = self._order
+        path = write_description(
+            order.folder,
+            label=order.label,
+            mesh_file=f"{order.label}.obj",
+            discrete=order.discrete,
+            continuous=order.continuous,
+            weights_file=weights_file,
+        )
+        return load_object(path)
+
+    def _refiner(self, weights: Path) -> Refiner:
+        network, info = load_network(weights, device=self._renderer.device)
+        return Refiner(network, self._renderer, calibration=Calibration.from_mapping(info.calibration))
+
+    def _decide(self, started: float, generic: Refiner, views: HeldOutViews, meter: ObjectMeter) -> tuple[int, float]:
+        """Makes the pictures that the budget has time for, measures the network as it is, and keeps what is left."""
+        budget = self._order.budget_s
+        made, wanted, spent = 0, _FEWEST_VIEWS, 0.0
+        number = 0
+        while number < wanted:
+            self._show(f"held-out picture {number + 1} of {wanted}")
+            if not views.has(number):
+                begun = time.monotonic()
+                views.get(number)
+                made, spent = made + 1, spent + time.monotonic() - begun
+                affordable = round(_PICTURES_SHARE * budget * made / spent)
+                wanted = max(_FEWEST_VIEWS, min(_MOST_VIEWS, affordable))
+            number += 1
+        begun = time.monotonic()
+        self._trials(meter, generic, GENERIC, wanted)
+        measuring = time.monotonic() - begun
+        left = budget - (time.monotonic() - started) - _SAME_TRIALS * measuring - _CLOSING_S
+        minutes = max(left, _LEAST_TRAINING_SHARE * budget) / 60.0
+        self._work.decide(wanted, minutes)
+        return wanted, minutes
+
+    def _trials(self, meter: ObjectMeter, refiner: Refiner, name: str, count: int) -> list[ObjectTrial]:
+        trials: list[ObjectTrial] = []
+        for number, more in enumerate(meter.measure(refiner, name.replace("-", "_"), range(count)), start=1):
+            self._show(f"{name} weights on picture {number} of {count}")
+            trials += more
+        if not any(t.is_from_noise for t in trials):
+            raise InputError(f"{self._order.label}: none of {count} held-out pictures shows the object")
+        return trials
+
+    def _tune(self, model: ObjectModel, minutes: float) -> Path | None:
+        """The averaged weights after fine-tuning, float16; None where it was stopped."""
+        near, far = ranges_for(model.diameter).distance_m
+        settings = {
+            **_GENTLE,
+            "scenes.view.distance_m": (near, far),
+            **self._order.settings,
+            "initial": str(self._order.initial),
+            "minutes": minutes,
+        }
+        recipe = make_recipe("finetune", settings, self._renderer, objects=[model])
+        trainer = Trainer(
+            recipe,
+            self._renderer,
+            self._work.path / "run",
+            objects=[model],
+            show=lambda line: self._show(f"fine-tuning {line}"),
+        )
+        with self._while_training(trainer):
+            if not trainer.run():
+                return None
+        network, info = load_network(self._work.path / "run" / WEIGHTS_FILE)
+        _, initial = load_network(self._order.initial)
+        path = self._work.path / WEIGHTS_FILE
+        info = replace(info, labels=(self._order.label,), calibration=initial.calibration)
+        save_checkpoint(path, network, info, half=True)
+        return path
+
+    def _certificate(
+        self, trials: Mapping[str, list[ObjectTrial]], kept: str, count: int, facts: Mapping[str, str]
+    ) -> Certificate:
+        order = self._order
+        noisy = [t for t in trials[GENERIC] if t.is_from_noise]
+        return Certificate(
+            label=order.label,
+            bar=order.bar,
+            kept=kept,
+            start=recall_row("start", noisy, refined=False),
+            start_curve=error_curve(noisy, refined=False),
+            results=tuple(network_result(name, own) for name, own in trials.items()),
+            views=count,
+            painter=order.painter.name,
+            timing=None,
+            findings=order.findings,
+            symmetries=order.symmetries,
+            facts=facts,
+        )
+
+    def _facts(self, tuned_weights: Path, minutes: float) -> dict[str, str]:
+        tuned, info = load_network(tuned_weights)
+        initial, _ = load_network(self._order.initial)
+        changed, total = _changed(initial, tuned)
+        return {
+            "fine-tuning": f"{info.provenance.get('step')} steps in {minutes:.1f} min, encoders frozen, "
+            "on pictures rendered by another renderer than the held-out ones",
+            "budget": f"{self._order.budget_s:.0f} s",
+            "weights": f"{tuned_weights.stat().st_size / 1e6:.2f} MB in float16; "
+            f"{2 * changed / 1e6:.2f} MB of it ({100 * changed / total:.0f} %) differ from the generic ones",
+            "command": str(info.provenance.get("command")),
+            "device": str(self._renderer.device),
+            "version": __version__,
+        }
+
+    def _finish(self, kept: str, tuned_weights: Path, certificate: Certificate, worst: list[Any]) -> None:
+        """Puts the kept weights in their place, writes the record and the certificate, and tidies up."""
+        folder, order = self._order.folder, self._order
+        own = tuned_weights if kept == TUNED else None
+        if own is None and not _is_packaged(order.initial):
+            own = order.initial
+        if own is not None:
+            write_whole(folder / WEIGHTS_FILE, own.read_bytes())
+        self._describe(None if own is None else WEIGHTS_FILE)
+        if own is None:
+            with suppress(FileNotFoundError):
+                (folder / WEIGHTS_FILE).unlink()
+        _, info = load_network(tuned_weights)
+        write_json(folder / "training.json", {"kept": kept, "bar": order.bar, **info.provenance})
+        write_whole(folder / "training_log.jsonl", (self._work.path / "run" / "log.jsonl").read_bytes())
+        write_certificate(folder, replace(certificate, order=order.finished_identity), worst)
+        self._work.remove()
+
+
+def _is_packaged(weights: Path) -> bool:
+    return weights.resolve() == default_weights().resolve()
+
+
+def _changed(initial: Network, tuned: Network) -> tuple[int, int]:
+    """Numbers that differ at float16, and all."""
+    then, now = initial.state_dict(), tuned.state_dict()
+    different = sum(int((then[name].half() != value.half()).sum()) for name, value in now.items())
+    return different, sum(value.numel() for value in now.values())
+
+
+def _timing(refiner: Refiner, views: HeldOutViews, trials: list[ObjectTrial], model: ObjectModel) -> Timing | None:
+    """Of one refinement, on the first picture whose starts all go to their end; None without such."""
+    for number in sorted({t.view for t in trials}):
+        start = next(t for t in trials if t.view == number)
+        hypothesis = PoseHypothesis(model.label, torch.tensor(start.T_start, dtype=torch.float64).reshape(4, 4))
+        with suppress(InputError):
+            return time_refinement(refiner, views.get(number).frame, [hypothesis], {model.label: model})
+    return None
