@@ -4,7 +4,7 @@ PYTHON := $(or $(RNNPOSE_PYTHON),python3)
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor demo test check bench train benchmark-data clean
+.PHONY: help setup doctor demo test check bench train benchmark-data soak clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ train: setup  ## train the small network on synthetic scenes (see rnnpose train 
 benchmark-data: setup  ## render the benchmark SYN into benchmark_data/syn/ (BENCHMARK_ARGS="--edition tiny")
 	@$(BIN)/python -c 'import mitsuba' 2>/dev/null || $(BIN)/python -m pip install --quiet -e '.[pathtracer]'
 	@$(BIN)/rnnpose benchmark_data $(BENCHMARK_ARGS)
+
+soak: setup  ## what takes long: the refiner under a flood of made-up messages (MESSAGES=1000000)
+	PYTHONPATH=test $(BIN)/python -m ros.fuzz_messages --messages $(or $(MESSAGES),100000)
 
 clean:  ## remove .venv and everything that was built
 	rm -rf .venv build install log demo_out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

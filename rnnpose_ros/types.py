@@ -145,6 +145,10 @@ class RefinementStatus(Enum):
     TOO_FEW_CORRESPONDENCES = "too_few_correspondences"
     SINGULAR = "singular"
     LOW_SCORE = "low_score"
+    DIVERGED = "diverged"
+    """Farther from the start than a refinement goes; the tracker says so."""
+    UNCERTAIN = "uncertain"
+    """Its own covariance speaks against it; the tracker says so."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -143,6 +143,8 @@ def _undistortion(model: str, D: Float[np.ndarray, "N"], camera: CameraIntrinsic
     if model not in _COEFFICIENTS:
         known = ", ".join(_COEFFICIENTS)
         raise RefusedInputError(Reason.BAD_INFO, f"distortion model {model!r} is not known; use one of {known}")
+    if not np.isfinite(D).all():
+        raise RefusedInputError(Reason.BAD_INFO, f"camera_info has distortion coefficients that are not finite: {D}")
     if len(D) not in _COEFFICIENTS[model]:
         expected = " or ".join(str(n) for n in _COEFFICIENTS[model])
         raise RefusedInputError(Reason.BAD_INFO, f"distortion model {model} needs {expected} numbers, got {len(D)}")

@@ -7,7 +7,7 @@ used is a value here, so that it does not take along the good ones beside it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,9 @@ class InitialPoseInputConfig(InitialPoseConfig):
         "", doc="Object meant by poses that name none (PoseStamped, PoseArray); empty: the only one loaded."
     )
     tf_frames: tuple[str, ...] = param(("",), doc="Frames of /tf that are rough poses, each as <object>=<frame>.")
+    max_poses: int = param(
+        16, doc="Most poses used for one picture, the best scores first.", bounds=(1, 256), dynamic=True
+    )
     max_std_position: float = param(
         0.2,
         doc="PoseWithCovariance of a larger standard deviation is not used; 0: any is.",
@@ -90,9 +93,9 @@ def read_poses(message: Any, config: InitialPoseInputConfig) -> Iterator[RoughPo
         config: Bounds on what is believed.
     """
     if hasattr(message, "detections"):
-        entries: list[Any] = [lambda d=d: _from_detection(d, message.header) for d in message.detections]
+        entries: Iterable[Any] = (lambda d=d: _from_detection(d, message.header) for d in message.detections)
     elif hasattr(message, "poses"):
-        entries = [lambda pose=pose: _from_pose(pose, message.header, "initial_poses") for pose in message.poses]
+        entries = (lambda pose=pose: _from_pose(pose, message.header, "initial_poses") for pose in message.poses)
     elif hasattr(message.pose, "covariance"):
         entries = [lambda: _from_covariance(message.pose, message.header, config)]
     else:
@@ -102,6 +105,11 @@ def read_poses(message: Any, config: InitialPoseInputConfig) -> Iterator[RoughPo
             yield read()
         except RefusedInputError as error:
             yield error
+
+
+def pose_count(message: Any) -> int:
+    """How many poses a message of one of the ``POSE_INPUTS`` holds, good or bad."""
+    return len(getattr(message, "detections", getattr(message, "poses", (None,))))
 
 
 def _from_detection(detection: Any, outer: Any) -> RoughPose:
@@ -161,7 +169,7 @@ def _from_covariance(pose: Any, header: Any, config: InitialPoseInputConfig) -> 
 def _header(header: Any) -> dict[str, Any]:
     frame_id = header.frame_id.removeprefix("/")
     if not frame_id:
-        raise RefusedInputError(Reason.BAD_HEADER, "an initial pose has an empty frame_id; say which frame it is in")
+        raise RefusedInputError(Reason.POSE_INVALID, "an initial pose has an empty frame_id; say which frame it is in")
     return {"frame_id": frame_id, "stamp_ns": stamp_ns(header.stamp)}
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from rnnpose_ros.errors import ConfigError
 from rnnpose_ros.ros.camera_info import CameraReader
 from rnnpose_ros.ros.compressed_images import open_picture
 from rnnpose_ros.ros.frame_lookups import FrameLookups
-from rnnpose_ros.ros.initial_poses import InitialPoseInputConfig, RoughPose, read_poses
+from rnnpose_ros.ros.initial_poses import InitialPoseInputConfig, RoughPose, pose_count, read_poses
 from rnnpose_ros.ros.messages import check_header, stamp_ns
 from rnnpose_ros.ros.pairing import Pair
 from rnnpose_ros.ros.pose_frames import TfFramePoses, hypothesis_in_camera
@@ -24,6 +25,8 @@ from rnnpose_ros.types import ImageFrame, ObjectModel, PoseHypothesis
 
 _WAITING_MESSAGES = 16
 """Of one kind: so many detectors may share a topic between two pictures."""
+_MOST_READ = 500
+"""Poses for one picture: reading them must not cost more than the picture itself."""
 
 
 def read_frame(pair: Pair, cameras: CameraReader) -> ImageFrame:
@@ -54,7 +57,8 @@ def read_frame(pair: Pair, cameras: CameraReader) -> ImageFrame:
 class InitialPoseInbox:
     """Keeps messages of initial poses until a picture takes them; each is used on one picture.
 
-    Of poses that mean the same object (one class, one name) only the newest message's is used.
+    Of poses that mean the same object (one class, one name) only the newest message's are used. Those that are not
+    used are counted, each under its reason.
 
     Args:
         objects: That are served, by label and alias.
@@ -83,21 +87,30 @@ class InitialPoseInbox:
         self._tf_frames = TfFramePoses(config.tf_frames, objects)
         self._reporter = reporter
         self._lock = threading.Lock()
-        self._waiting: dict[str, deque[Any]] = {}
+        self._waiting: dict[str, deque[tuple[int, Any]]] = {}
         self._received = 0
 
     def put(self, message: Any) -> None:
         """Keep a message of any kind of ``POSE_INPUTS`` for the next picture."""
         with self._lock:
             self._received += 1
-            kind = type(message).__name__
-            self._waiting.setdefault(kind, deque(maxlen=_WAITING_MESSAGES)).append(message)
+            queue = self._waiting.setdefault(type(message).__name__, deque())
+            queue.append((self._received, message))
+            pushed_out = queue.popleft()[1] if len(queue) > _WAITING_MESSAGES else None
+        if pushed_out is not None:
+            self._reporter.count(Reason.POSE_REPLACED, number=pose_count(pushed_out))
 
     @property
     def received(self) -> int:
         """Messages so far."""
         with self._lock:
             return self._received
+
+    @property
+    def waiting(self) -> int:
+        """Poses that no picture has taken yet."""
+        with self._lock:
+            return sum(pose_count(message) for queue in self._waiting.values() for _, message in queue)
 
     def take(self, frame: ImageFrame, *, fixed_frame: str = "") -> list[PoseHypothesis]:
         """The poses for this picture; those that cannot be used are said and counted.
@@ -106,21 +119,46 @@ class InitialPoseInbox:
             frame: The picture.
             fixed_frame: See :func:`~rnnpose_ros.ros.pose_frames.hypothesis_in_camera`.
         """
-        with self._lock:
-            messages = [message for queue in self._waiting.values() for message in queue]
-            self._waiting.clear()
+        self._frames.begin_picture()
         newest: dict[tuple[str, str], list[PoseHypothesis]] = {}
-        for message in messages:
-            poses = self._usable(list(read_poses(message, self.config)), frame, fixed_frame)
-            newest.update(_by_object(poses))
-        from_tf = self._tf_frames.take(frame, self._frames, fixed_frame=fixed_frame)
-        newest.update(_by_object(self._usable(from_tf, frame, fixed_frame)))
-        return [pose for poses in newest.values() for pose in poses]
+        for items in (self._tf_frames.take(frame, self._frames, fixed_frame=fixed_frame), *self._read_newest_first()):
+            for key, poses in _by_object(self._usable(items, frame, fixed_frame)).items():
+                if key in newest:
+                    self._reporter.count(Reason.POSE_REPLACED, number=len(poses))
+                else:
+                    newest[key] = poses
+        return self._best([pose for poses in reversed(newest.values()) for pose in poses])
 
     def clear(self) -> None:
         """Forget what waits."""
         with self._lock:
             self._waiting.clear()
+
+    def _read_newest_first(self) -> Iterator[list[RoughPose | RefusedInputError]]:
+        with self._lock:
+            waiting = sorted((item for queue in self._waiting.values() for item in queue), key=lambda item: -item[0])
+            self._waiting.clear()
+        room = _MOST_READ
+        for _, message in waiting:
+            poses = list(islice(read_poses(message, self.config), room))
+            room -= len(poses)
+            self._count_surplus(pose_count(message) - len(poses))
+            yield poses
+
+    def _best(self, poses: list[PoseHypothesis]) -> list[PoseHypothesis]:
+        """As many as one picture is worth."""
+        self._count_surplus(len(poses) - self.config.max_poses)
+        best = sorted(poses, key=lambda pose: -pose.score)[: self.config.max_poses]
+        return [pose for pose in poses if pose in best]
+
+    def _count_surplus(self, number: int) -> None:
+        if number > 0:
+            self._reporter.count(Reason.POSE_SURPLUS, number=number - 1)
+            self._reporter.refuse(
+                Reason.POSE_SURPLUS,
+                f"{number} poses too many came for one picture; initial_pose.max_poses is {self.config.max_poses}, "
+                "the best scores are used",
+            )
 
     def _usable(
         self, items: list[RoughPose | RefusedInputError], frame: ImageFrame, fixed_frame: str
@@ -142,6 +180,11 @@ class InitialPoseInbox:
                 Reason.POSE_STALE,
                 f"an initial pose is {age_s:.2f} s away from the image; initial_pose.max_age is "
                 f"{self.config.max_age:g} s",
+            )
+        if pose.score < self.config.min_score:
+            raise RefusedInputError(
+                Reason.POSE_UNCERTAIN,
+                f"an initial pose has the score {pose.score:.3g}; initial_pose.min_score is {self.config.min_score:g}",
             )
         return hypothesis_in_camera(
             pose,

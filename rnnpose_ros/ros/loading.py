@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -24,27 +24,18 @@ from rnnpose_ros.rendering.backends import make_renderer
 from rnnpose_ros.rendering.renderer import Renderer
 from rnnpose_ros.ros.fake_engine import FakeEngine
 from rnnpose_ros.ros.parameters import NodeConfig
-from rnnpose_ros.types import ImageFrame, ObjectModel, PoseHypothesis, RefinementResult
+from rnnpose_ros.tracking.programme import Engine
+from rnnpose_ros.types import ImageFrame, ObjectModel, PoseHypothesis
 
 logger = logging.getLogger(__name__)
 
 
 @runtime_checkable
-class PoseEngine(Protocol):
-    """Whatever refines poses on one picture; :class:`~rnnpose_ros.refinement.refiner.Refiner` is one."""
+class PoseEngine(Engine, Protocol):
+    """Whatever refines poses on one picture; :class:`~rnnpose_ros.refinement.refiner.Refiner` is one.
 
-    def refine(
-        self,
-        frame: ImageFrame,
-        hypotheses: Sequence[PoseHypothesis],
-        objects: Mapping[str, ObjectModel],
-        *,
-        cycles: int | None = None,
-        iterations: int | None = None,
-        trace: bool = False,
-    ) -> list[RefinementResult]:
-        """One result per hypothesis, in order; the failure of one object is a status, not an error."""
-        ...
+    The failure of one object is a status, not an error.
+    """
 
     def with_config(self, config: RefinerConfig) -> PoseEngine:
         """The engine under another configuration, sharing what is expensive."""

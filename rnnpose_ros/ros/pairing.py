@@ -37,11 +37,13 @@ class PairingCounts:
     images: int
     infos: int
     unpaired_images: int
-    """Pushed out of the queue without an info."""
+    """Pushed out of the queue without an info, or by another image of the same stamp."""
     nearest_offset_s: float | None
     """Of the last image that was pushed out: to the nearest info still known; None when there was none."""
     missing_images: int = 0
     """Infos pushed out of the queue whose image never came: most of them were lost on their way."""
+    waiting_images: int = 0
+    """Whose info may still come."""
 
 
 class StampPairing:
@@ -93,7 +95,12 @@ class StampPairing:
         """What came so far, taken in one moment."""
         with self._lock:
             return PairingCounts(
-                self._image_count, self._info_count, self._unpaired, self._nearest_offset_s, self._missing_images
+                images=self._image_count,
+                infos=self._info_count,
+                unpaired_images=self._unpaired,
+                nearest_offset_s=self._nearest_offset_s,
+                missing_images=self._missing_images,
+                waiting_images=len(self._images),
             )
 
     def _serve_waiting(self, info: Any) -> Pair | None:
@@ -106,7 +113,8 @@ class StampPairing:
         return Pair(image, info, stamp_ns)
 
     def _keep(self, queue: OrderedDict[int, Any], stamp_ns: int, message: Any) -> None:
-        queue.pop(stamp_ns, None)
+        if queue.pop(stamp_ns, None) is not None and queue is self._images:
+            self._unpaired += 1
         queue[stamp_ns] = message
         while len(queue) > self._depth:
             pushed_out, _ = queue.popitem(last=False)

@@ -7,7 +7,7 @@ No ROS is needed here. Whoever uses it hands over images, camera infos and initi
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +20,11 @@ from rnnpose_ros.ros.pairing import Order, Pair, StampOrder, StampPairing
 from rnnpose_ros.ros.parameters import NodeConfig
 from rnnpose_ros.ros.reasons import Reason, reason_lost
 from rnnpose_ros.ros.reporter import Reporter
-from rnnpose_ros.tracking.track import TRACK_SOURCE, FrameOutcome
+from rnnpose_ros.tracking.programme import refine_starts
+from rnnpose_ros.tracking.track import FrameOutcome
 from rnnpose_ros.tracking.tracker import Tracker
 from rnnpose_ros.tracking.transform_tree import TransformTree
-from rnnpose_ros.types import ImageFrame, ObjectModel, PoseHypothesis, RefinementResult
+from rnnpose_ros.types import ImageFrame, ObjectModel, PoseHypothesis
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,7 +120,8 @@ class RefinementPipeline:
         starts = self._tracker.begin_frame(frame.stamp_ns, poses)
         if not starts:
             self.reporter.count(Reason.NO_INITIAL_POSE)
-        outcome = self._tracker.end_frame(self._refine(frame, starts, trace=trace))
+        results = refine_starts(self.engine, frame, starts, self._objects, self.config.tracking, trace=trace)
+        outcome = self._tracker.end_frame(results)
         for item in outcome.lost:
             status = item.result.status
             self.reporter.refuse(
@@ -144,21 +146,6 @@ class RefinementPipeline:
                 f"images arrive without a camera_info of their stamp ({offset}); "
                 "set sync.slop, or sync.camera_info_mode: latest",
             )
-
-    def _refine(self, frame: ImageFrame, starts: Sequence[PoseHypothesis], *, trace: bool) -> list[RefinementResult]:
-        """New objects by the full programme, tracked ones by the short one; in the order of the starts."""
-        tracking = self.config.tracking
-        known = [i for i, start in enumerate(starts) if start.source == TRACK_SOURCE]
-        fresh = [i for i, start in enumerate(starts) if start.source != TRACK_SOURCE]
-        by_index: dict[int, RefinementResult] = {}
-        for indices, cycles, iterations in ((known, tracking.cycles, tracking.iterations), (fresh, None, None)):
-            if indices:
-                part = [starts[i] for i in indices]
-                results = self.engine.refine(
-                    frame, part, self._objects, cycles=cycles, iterations=iterations, trace=trace
-                )
-                by_index.update(zip(indices, results, strict=True))
-        return [by_index[i] for i in range(len(starts))]
 
     def _is_next(self, frame: ImageFrame) -> bool:
         order = self._order.judge(frame.stamp_ns)

@@ -55,7 +55,10 @@ class RefinerSession:
         self._engine = load_engine(config)
         self._warm_up(self._objects)
         self._tf = TfListener(
-            node, timeout_s=lambda: settings.current.tf.timeout, callback_group=MutuallyExclusiveCallbackGroup()
+            node,
+            timeout_s=lambda: settings.current.tf.timeout,
+            callback_group=MutuallyExclusiveCallbackGroup(),
+            reporter=reporter,
         )
         self.pipeline = self._make_pipeline()
         self._output = PoseOutput(node, self._objects, frames=self._tf.frames, reporter=reporter)

@@ -15,8 +15,9 @@ from rclpy.time import Time
 from tf2_msgs.msg import TFMessage
 from torch import Tensor
 
-from rnnpose_ros.ros.frame_lookups import WaitingLookups, frame_sample
-from rnnpose_ros.ros.messages import matrix_from_transform, stamp_ns
+from rnnpose_ros.ros.frame_lookups import WaitingLookups, take_in
+from rnnpose_ros.ros.messages import matrix_from_transform
+from rnnpose_ros.ros.reporter import Reporter
 from rnnpose_ros.tracking.transform_tree import (
     HISTORY_S,
     LookupProblem,
@@ -33,11 +34,15 @@ class TfListener:
 
     Args:
         node: Where the subscriptions live.
-        timeout_s: Longest wait for a transform on its way; asked at each lookup.
+        timeout_s: Longest wait for transforms on their way to one picture; asked at each lookup.
         callback_group: Of the subscriptions.
+        reporter: Told of transforms that cannot be.
     """
 
-    def __init__(self, node: Node, *, timeout_s: Callable[[], float], callback_group: CallbackGroup) -> None:
+    def __init__(
+        self, node: Node, *, timeout_s: Callable[[], float], callback_group: CallbackGroup, reporter: Reporter
+    ) -> None:
+        self._reporter = reporter
         try:
             import tf2_ros
         except ImportError:
@@ -73,9 +78,7 @@ class TfListener:
 
     def _filler(self, tree: TransformTree, *, is_static: bool) -> Callable[[TFMessage], None]:
         def fill(message: TFMessage) -> None:
-            for transform in message.transforms:
-                stamp = stamp_ns(transform.header.stamp)
-                tree.add(transform.child_frame_id, frame_sample(transform), stamp_ns=stamp, is_static=is_static)
+            take_in(tree, message.transforms, is_static=is_static, reporter=self._reporter)
             self.frames.notify()
 
         return fill
@@ -107,6 +110,9 @@ class Tf2Frames:
     def forget_after(self, stamp_ns: int) -> None:
         """See :class:`FrameLookups`; tf2 forgets all or nothing, and would refuse what comes as too old."""
         self._buffer.clear()
+
+    def begin_picture(self) -> None:
+        """Nothing to do: nobody waits here."""
 
     def _ask(self, target: str, source: str, stamp_ns: int, ask: Callable[[], Any]) -> Any:
         import tf2_ros

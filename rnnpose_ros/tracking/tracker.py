@@ -22,6 +22,7 @@ from rnnpose_ros.tracking.track import (
     TrackedObject,
 )
 from rnnpose_ros.tracking.tracking_config import InitialPoseConfig, TrackingConfig
+from rnnpose_ros.tracking.trust import doubted
 from rnnpose_ros.tracking.upstream import UpstreamJudge
 from rnnpose_ros.types import ObjectModel, PoseHypothesis, RefinementResult
 
@@ -67,13 +68,12 @@ class Tracker:
 
         Args:
             stamp_ns: The picture's.
-            hypotheses: What detectors say about it, already judged fresh enough.
+            hypotheses: What detectors say about it, already judged good enough.
         """
         self._age_tracks(stamp_ns)
-        believed = [h for h in hypotheses if h.score >= self.initial_pose.min_score]
         outside: list[Start] = []
-        for label in dict.fromkeys(h.label for h in believed):
-            outside += self._judge(label, [h for h in believed if h.label == label], stamp_ns)
+        for label in dict.fromkeys(h.label for h in hypotheses):
+            outside += self._judge(label, [h for h in hypotheses if h.label == label], stamp_ns)
         own = [Start(track.start(source=self._programme(track)), track.key) for track in self._tracks]
         self._starts = own + outside
         self._note_checks(stamp_ns)
@@ -83,7 +83,7 @@ class Tracker:
         """What may be published, from the results of ``begin_frame``'s poses in the same order."""
         if len(results) != len(self._starts):
             raise ValueError(f"expected {len(self._starts)} results, one for each start pose, got {len(results)}")
-        outcomes = list(zip(self._starts, results, strict=True))
+        outcomes = [(start, self._questioned(start, r)) for start, r in zip(self._starts, results, strict=True)]
         self._starts = []
         kept: list[tuple[Track, RefinementResult]] = []
         lost: list[LostObject] = []
@@ -97,6 +97,9 @@ class Tracker:
         lost += [LostObject(track.label, result, track.instance_id) for track, result in kept if track.is_lost]
         self._tracks = [track for track, _ in kept if track.lost_frames <= self.tracking.max_lost_frames]
         return FrameOutcome(tuple(_published(t, r) for t, r in kept if not t.is_lost), tuple(lost))
+
+    def _questioned(self, start: Start, result: RefinementResult) -> RefinementResult:
+        return doubted(result, start.hypothesis, self._objects.get(start.hypothesis.label), self.tracking)
 
     def _age_tracks(self, stamp_ns: int) -> None:
         last, self._stamp_ns = self._stamp_ns, stamp_ns

@@ -19,6 +19,27 @@ class TrackingConfig:
     recover_score: float = param(
         0.55, doc="A new or lost object must reach this score to be published.", bounds=(0.0, 1.0), dynamic=True
     )
+    max_translation: float = param(
+        0.2,
+        doc="A result that lies farther from its start is not believed; 0: any is.",
+        unit="m",
+        bounds=(0.0, 10.0),
+        dynamic=True,
+    )
+    max_rotation: float = param(
+        0.9,
+        doc="A result that is turned farther from its start, symmetries apart, is not believed; 0: any is.",
+        unit="rad",
+        bounds=(0.0, 3.15),
+        dynamic=True,
+    )
+    max_uncertainty: float = param(
+        0.1,
+        doc="A result whose covariance predicts a larger error of the object's outline, in diameters, is not "
+        "believed; 0: any is.",
+        bounds=(0.0, 10.0),
+        dynamic=True,
+    )
     max_lost_frames: int = param(
         3, doc="Pictures in which a lost object is looked for where it was last seen.", bounds=(1, 100), dynamic=True
     )

@@ -75,7 +75,7 @@ class TransformTree:
 
         A static frame stays static whatever moving samples say, and its last sample holds for all time.
         """
-        if not _is_possible(child, sample):
+        if not is_possible(child, sample):
             return False
         with self._lock:
             known = child in self._static or child in self._moving
@@ -104,6 +104,9 @@ class TransformTree:
             void = [child for child, h in self._moving.items() if h.oldest_ns - stamp_ns >= RESTART_NS]
             for child in void:
                 del self._moving[child]
+
+    def begin_picture(self) -> None:
+        """Nothing to do: nobody waits here."""
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> Float[Tensor, "4 4"]:
         """``T_target_source`` at a moment, float64.
@@ -211,7 +214,8 @@ def _bare(frame: str) -> str:
     return frame.removeprefix("/")
 
 
-def _is_possible(child: str, sample: FrameSample) -> bool:
+def is_possible(child: str, sample: FrameSample) -> bool:
+    """False for a frame in itself or without a name, numbers that are not finite, and what is no rotation."""
     numbers = (*sample.translation, *sample.quaternion_xyzw)
     named = bool(_bare(child)) and bool(_bare(sample.parent)) and _bare(child) != _bare(sample.parent)
     return (

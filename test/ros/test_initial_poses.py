@@ -122,6 +122,41 @@ def test_detectors_that_share_a_topic_do_not_push_each_other_out() -> None:
     assert [pose.label for pose in found] == ["cube", "mug"]
 
 
+def test_of_one_object_the_newest_counts_whatever_kind_of_message_it_came_in() -> None:
+    inbox = Inbox()
+    far = exp_se3(POSE.new_tensor([0, 0, 2.0, 0, 0, 0]))
+    (found,) = inbox.of(stamped(far), detections(detection(far)), stamped())
+    torch.testing.assert_close(found.T_camera_object, POSE, atol=1e-12, rtol=0.0)
+    assert inbox.reports.counts == {Reason.POSE_REPLACED: 2}
+
+
+def test_poses_that_find_no_room_are_counted() -> None:
+    inbox = Inbox()
+    assert len(inbox.of(*[stamped()] * 20)) == 1
+    assert inbox.reports.counts == {Reason.POSE_REPLACED: 19}
+
+
+def test_a_picture_is_worth_so_many_poses_and_the_best_are_taken() -> None:
+    inbox = Inbox(max_poses=2)
+    scores = [0.3, 0.9, 0.1, 0.5]
+    found = inbox.of(detections(*[detection(score=score) for score in scores]))
+    assert [pose.score for pose in found] == [0.9, 0.5]
+    assert inbox.reports.counts == {Reason.POSE_SURPLUS: 2}
+    assert "initial_pose.max_poses is 2" in inbox.lines[0]
+
+
+def test_a_message_of_a_million_poses_is_not_read_to_its_end() -> None:
+    inbox = Inbox()
+    inbox.of(SimpleNamespace(header=header(), poses=[pose_fields()] * 1_000_000))
+    assert inbox.reports.counts == {Reason.POSE_SURPLUS: 1_000_000 - 16}
+
+
+def test_poses_of_a_low_score_are_not_believed() -> None:
+    inbox = Inbox(min_score=0.5)
+    assert inbox.of(detections(detection(score=0.4))) == []
+    assert inbox.reports.counts == {Reason.POSE_UNCERTAIN: 1}
+
+
 def test_a_poses_class_may_be_given_by_the_parameter() -> None:
     assert Inbox("cube", "mug", default_class_id="mug").of(stamped())[0].label == "mug"
     inbox = Inbox("cube", "mug")
@@ -153,7 +188,7 @@ REFUSED = {
     "POSE_UNCERTAIN nan": SimpleNamespace(header=header(), pose=with_covariance(diagonal=(math.nan,) * 6)),
     "POSE_STALE": stamped(where=header(T0 - 2 * S)),
     "POSE_STALE future": stamped(where=header(T0 + 2 * S)),
-    "BAD_HEADER": stamped(where=header(frame_id="")),
+    "POSE_INVALID no frame": stamped(where=header(frame_id="")),
     "NO_MESH": detections(detection(class_id="teapot")),
     "TF_UNAVAILABLE": stamped(where=header(frame_id="base_link")),
 }

@@ -15,6 +15,7 @@ from torch import Tensor
 from rnnpose_ros.geometry.rotations import quaternion_xyzw_from_matrix
 from rnnpose_ros.geometry.se3 import exp_se3, inverse
 from rnnpose_ros.ros.frame_lookups import WaitingLookups
+from rnnpose_ros.ros.reporter import Reporter
 from rnnpose_ros.tracking.frame_history import FrameSample
 from rnnpose_ros.tracking.transform_tree import LookupProblem, TransformLookupError, TransformTree
 
@@ -208,10 +209,23 @@ def test_what_was_waited_for_in_vain_is_not_waited_for_again_until_it_comes() ->
     assert waits(T0), "an unknown frame is waited for once"
     assert not waits(T0 + S)
     tree.add("base", turned(0.0), stamp_ns=T0)
+    waiting.begin_picture()
     waiting.lookup("odom", "base", T0)
     assert waits(T0 + S), "a late sample is waited for at every new time"
     assert not waits(T0 + S), "but once for all poses of that time"
     assert not waits(T0 - S), "what is past does not come any more"
+
+
+def test_many_frames_that_do_not_come_cost_one_picture_no_more_than_one() -> None:
+    tree = Counting()
+    waiting = WaitingLookups(tree, timeout_s=lambda: 0.03)
+    for picture in range(2):
+        waiting.begin_picture()
+        tree.asked = 0
+        for i in range(50):
+            with pytest.raises(TransformLookupError):
+                waiting.lookup("odom", f"unknown_{picture}_{i}", T0)
+        assert 50 < tree.asked < 60, "the first is waited for, the others are looked up once each"
 
 
 def test_closing_ends_every_wait() -> None:
@@ -250,7 +264,12 @@ def test_the_listener_hears_moving_and_latched_static_frames(graph: Graph, cube_
             self.listener.close()
 
     node = Listening("listening", context=graph.context)
-    node.listener = TfListener(node, timeout_s=lambda: 5.0, callback_group=MutuallyExclusiveCallbackGroup())
+    node.listener = TfListener(
+        node,
+        timeout_s=lambda: 5.0,
+        callback_group=MutuallyExclusiveCallbackGroup(),
+        reporter=Reporter(node.get_logger()),
+    )
     graph.start_node(node)
     graph.wait_for(lambda: moving.get_subscription_count() > 1, "the listener and the graph's own to be there")
     for i in range(2):

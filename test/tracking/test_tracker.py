@@ -165,12 +165,6 @@ def test_time_that_goes_back_ends_every_track() -> None:
     assert run.tracker.begin_frame(run.stamp_ns - 1, []) == []
 
 
-def test_poses_of_a_low_score_are_not_believed() -> None:
-    run = Run(initial_pose=InitialPoseConfig(min_score=0.5))
-    run.frame(detected(0.0, score=0.4))
-    assert run.starts == []
-
-
 def test_results_must_match_the_starts() -> None:
     tracker = Tracker()
     tracker.begin_frame(1, [detected(0.0)])

@@ -44,7 +44,7 @@ _TRIES = 60
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Thing:
+class Thing:
     """Something that can stand in a picture."""
 
     object_id: int | None
@@ -61,12 +61,12 @@ class SceneSetup:
 
     number: int
     camera: CameraIntrinsics
-    objects: tuple[_Thing, ...]
-    distractors: tuple[_Thing, ...]
+    objects: tuple[Thing, ...]
+    distractors: tuple[Thing, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Composition:
+class Composition:
     """The nearest surface at every sample."""
 
     depth: NDArray[np.float32]
@@ -100,7 +100,7 @@ class Studio:
         rng = np.random.default_rng([self._seed, scene])
         drawn = random_cameras(1, self._config.view, rng=rng)
         objects = tuple(
-            _Thing(number, model, self._meshes[number], random_surface(rng, metallic_share=0.0))
+            Thing(number, model, self._meshes[number], random_surface(rng, metallic_share=0.0))
             for number, model in self._models.items()
         )
         distractors = tuple(self._distractor(rng, i) for i in range(2 * self._config.distractors))
@@ -109,10 +109,10 @@ class Studio:
     def take(self, setup: SceneSetup, image: int) -> SceneFrame:
         """One picture with its depth, masks and poses."""
         rng = np.random.default_rng([self._seed, setup.number, image + 1])
-        things, poses = self._arrange(setup, rng)
-        plain = [self._seen(thing, T, setup.camera) for thing, T in zip(things, poses, strict=True)]
-        seen = _nearest([buffers.depth[0].cpu().numpy() for buffers in plain])
-        photo = self._photographed(things, poses, setup.camera, seen.owner >= 0, rng)
+        things, poses = self.arrange(setup, rng)
+        plain = [self.render(thing, T, setup.camera) for thing, T in zip(things, poses, strict=True)]
+        seen = nearest_surface([buffers.depth[0].cpu().numpy() for buffers in plain])
+        photo = self.photograph(things, poses, setup.camera, seen.owner >= 0, rng)
         depth = np.where(np.isfinite(seen.depth), seen.depth, np.float32(0))
         if self._config.depth_noise > 0:
             depth = measured_depth(depth, factor=self._config.depth_noise, rng=rng)
@@ -123,15 +123,15 @@ class Studio:
         ]
         return SceneFrame(rgb=photo, depth=depth, K=setup.camera.K[0], objects=tuple(objects))
 
-    def _distractor(self, rng: np.random.Generator, index: int) -> _Thing:
+    def _distractor(self, rng: np.random.Generator, index: int) -> Thing:
         ranges = ObjectRanges()
         model, thing = random_object(rng, ranges, label=f"distractor_{index}")
         surface = random_surface(rng, metallic_share=ranges.metallic_share)
-        return _Thing(None, model, self._renderer.upload(thing), surface)
+        return Thing(None, model, self._renderer.upload(thing), surface)
 
-    def _arrange(self, setup: SceneSetup, rng: np.random.Generator) -> tuple[list[_Thing], list[torch.Tensor]]:
+    def arrange(self, setup: SceneSetup, rng: np.random.Generator) -> tuple[list[Thing], list[torch.Tensor]]:
         """Which things stand where: no two of their enclosing spheres meet. What finds no place stays away."""
-        chosen: list[_Thing] = []
+        chosen: list[Thing] = []
         for stock, count in ((setup.objects, self._config.objects), (setup.distractors, self._config.distractors)):
             chosen += [stock[i] for i in rng.permutation(len(stock))[:count]]
         things, poses = [], []
@@ -148,12 +148,13 @@ class Studio:
                     break
         return things, poses
 
-    def _seen(self, thing: _Thing, T: torch.Tensor, camera: CameraIntrinsics) -> RenderBuffers:
+    def render(self, thing: Thing, T: torch.Tensor, camera: CameraIntrinsics) -> RenderBuffers:
+        """One thing alone."""
         return self._renderer.render([thing.mesh], T[None], camera)
 
-    def _photographed(
+    def photograph(
         self,
-        things: list[_Thing],
+        things: list[Thing],
         poses: list[torch.Tensor],
         camera: CameraIntrinsics,
         covered: NDArray[np.bool_],
@@ -173,7 +174,7 @@ class Studio:
 
     def _lit(
         self,
-        things: list[_Thing],
+        things: list[Thing],
         poses: list[torch.Tensor],
         camera: CameraIntrinsics,
         light: Illumination,
@@ -185,7 +186,7 @@ class Studio:
         depth = np.full((finer.height, finer.width), np.inf, np.float32)
         rgba = np.zeros((finer.height, finer.width, 4), np.float32)
         for thing, T in zip(things, poses, strict=True):
-            buffers = self._seen(thing, T, finer)
+            buffers = self.render(thing, T, finer)
             own = buffers.depth[0].cpu().numpy()
             rows, columns = np.nonzero((own > 0) & (own < depth))
             albedo = buffers.color[0].cpu().numpy()[:, rows, columns]
@@ -200,7 +201,7 @@ class Studio:
 
     def _annotated(
         self,
-        thing: _Thing,
+        thing: Thing,
         T: torch.Tensor,
         plain: RenderBuffers,
         visible: NDArray[np.bool_],
@@ -210,17 +211,17 @@ class Studio:
         outline, border = plain.depth[0].cpu().numpy() > 0, 0
         if outline[[0, -1]].any() or outline[:, [0, -1]].any() or not outline.any():
             border = max(camera.width, camera.height)
-            outline = self._seen(thing, T, _wider(camera, border)).depth[0].cpu().numpy() > 0
+            outline = self.render(thing, T, _wider(camera, border)).depth[0].cpu().numpy() > 0
         assert thing.object_id is not None
         return SceneObject(thing.object_id, T, outline, border, visible)
 
 
-def _nearest(depths: list[NDArray[np.float32]]) -> _Composition:
+def nearest_surface(depths: list[NDArray[np.float32]]) -> Composition:
     """What is seen where several things were drawn alone."""
     whole = np.stack([np.where(depth > 0, depth, np.inf) for depth in depths])
     owner = whole.argmin(0).astype(np.int32)
     depth = whole.min(0)
-    return _Composition(depth.astype(np.float32), np.where(np.isfinite(depth), owner, -1))
+    return Composition(depth.astype(np.float32), np.where(np.isfinite(depth), owner, -1))
 
 
 def _finer(camera: CameraIntrinsics) -> CameraIntrinsics:

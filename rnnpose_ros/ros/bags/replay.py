@@ -13,8 +13,8 @@ from typing import Any
 from rnnpose_ros.ros.bags.bag_file import BagMessageError, BagReader, BagRecord
 from rnnpose_ros.ros.bags.bag_messages import BagMessageMaker
 from rnnpose_ros.ros.bags.topics import ChosenTopics
-from rnnpose_ros.ros.frame_lookups import frame_sample
-from rnnpose_ros.ros.messages import camera_info_message, detections_message, initial_pose_message, stamp_ns
+from rnnpose_ros.ros.frame_lookups import take_in
+from rnnpose_ros.ros.messages import camera_info_message, detections_message, initial_pose_message
 from rnnpose_ros.ros.pairing import Pair
 from rnnpose_ros.ros.pipeline import FrameAnswer, RefinementPipeline
 from rnnpose_ros.ros.reasons import Reason, RefusedInputError
@@ -136,9 +136,7 @@ class BagReplay:
             except BagMessageError as error:
                 self._pipeline.reporter.refuse(Reason.TF_UNAVAILABLE, str(error))
                 continue
-            for transform in message.transforms:
-                sample, stamp = frame_sample(transform), stamp_ns(transform.header.stamp)
-                self._frames.add(transform.child_frame_id, sample, stamp_ns=stamp, is_static=is_static)
+            take_in(self._frames, message.transforms, is_static=is_static, reporter=self._pipeline.reporter)
 
     def _is_wanted(self) -> bool:
         self._pairs += 1

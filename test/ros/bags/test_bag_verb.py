@@ -286,6 +286,7 @@ def test_poses_equal_the_librarys_own_to_the_bit(tmp_path: Path) -> None:
 
     settings = {"refine.cycles": "1", "refine.iterations": "1", "refine.crop_size": "128", "device": "cpu"}
     settings |= {"refine.min_score": "0.0", "tracking.recover_score": "0.0", "tracking.lost_score": "0.0"}
+    settings |= dict.fromkeys(("tracking.max_translation", "tracking.max_rotation", "tracking.max_uncertainty"), "0.0")
     sequence = read_sequence("package://rnnpose_ros/models/sequences/tea_box")
     generator = torch.Generator().manual_seed(3)
     indices = sorted(sequence.poses)[:2]
