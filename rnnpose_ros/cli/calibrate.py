@@ -35,6 +35,7 @@ def run(args: argparse.Namespace) -> int:
         "calibration_right_share": round(report.right_share, 4),
         "calibration_error": round(report.expected_calibration_error, 4),
         "calibration_auroc": round(report.auroc, 4),
+        "calibration_covered_95": round(report.covered_95, 4),
     }
     info = dataclasses.replace(
         info, calibration=dataclasses.asdict(report.calibration), provenance={**info.provenance, **facts}
@@ -42,7 +43,8 @@ def run(args: argparse.Namespace) -> int:
     save_checkpoint(args.out, network, info, half=args.half)
     print(
         f"{report.cases} cases, {100 * report.right_share:.1f}% right; on the held-out half: "
-        f"expected calibration error {report.expected_calibration_error:.3f}, AUROC {report.auroc:.3f}; "
+        f"expected calibration error {report.expected_calibration_error:.3f}, AUROC {report.auroc:.3f}, "
+        f"{100 * report.covered_95:.1f}% inside their 95% ellipsoid; "
         f"written to {args.out}"
     )
     return 0

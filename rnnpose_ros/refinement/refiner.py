@@ -69,7 +69,7 @@ class RefinerConfig:
         dynamic=True,
     )
     settled_px: float = param(
-        10.0,
+        16.0,
         doc="A cycle that moved the object less, and ended with render and photograph alike, is the last",
         unit="crop px",
         bounds=(0.0, 100.0),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -25,8 +25,10 @@ _LOGGER = logging.getLogger(__name__)
 _SCENE_PX = 320
 _SCENE_MARGIN = 1.6
 _RIGHT_DIAMETERS = 0.1
-_CHI2_6_MEDIAN = 5.348
-"""Median of the squared error of six Gaussian coordinates, normalised by their covariance."""
+_CHI2_6_95 = 12.592
+"""Squared error of six Gaussian coordinates, normalised by their covariance, that 95 % stay under."""
+_BELIEVED = 0.5
+"""Covariances are fitted to the right cases that score at least this: others are not published."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +50,8 @@ class CalibrationReport:
     right_share: float
     expected_calibration_error: float
     auroc: float
+    covered_95: float
+    """Share of the believed right cases inside their 95 % ellipsoid."""
 
 
 def calibrate(refiner: Refiner, *, scenes: int, seed: int) -> CalibrationReport:
@@ -63,10 +67,11 @@ def calibrate(refiner: Refiner, *, scenes: int, seed: int) -> CalibrationReport:
     cases = list(_cases(refiner, scenes=scenes, seed=seed))
     fit, held_out = cases[::2], cases[1::2]
     weights = _fit_logistic(np.array([c.measures for c in fit]), np.array([c.right for c in fit], float))
-    squared = np.array([c.error_squared for c in fit])
-    scale = float(np.nanmedian(squared)) / _CHI2_6_MEDIAN if np.isfinite(squared).any() else 1.0
     named = {f"score_by_{name}": float(w) for name, w in zip(SCORE_MEASURES, weights[1:], strict=True)}
-    calibration = Calibration(score_bias=float(weights[0]), covariance_scale=scale, **named)
+    calibration = Calibration(score_bias=float(weights[0]), **named)
+    squared = _believed_errors(fit, calibration)
+    scale = float(np.quantile(squared, 0.95)) / _CHI2_6_95 if len(squared) else 1.0
+    calibration = replace(calibration, covariance_scale=scale)
     scores = np.array([calibration.score(c.measures) for c in held_out])
     right = np.array([c.right for c in held_out])
     return CalibrationReport(
@@ -75,7 +80,14 @@ def calibrate(refiner: Refiner, *, scenes: int, seed: int) -> CalibrationReport:
         right_share=float(np.mean([c.right for c in cases])),
         expected_calibration_error=expected_calibration_error(scores, right),
         auroc=auroc(scores, right),
+        covered_95=float(np.mean(_believed_errors(held_out, calibration) < scale * _CHI2_6_95)),
     )
+
+
+def _believed_errors(cases: Sequence[Case], calibration: Calibration) -> np.ndarray:
+    """Normalised squared errors, before scaling, of the right cases that score well."""
+    squared = [c.error_squared for c in cases if calibration.score(c.measures) >= _BELIEVED]
+    return np.array([value for value in squared if np.isfinite(value)])
 
 
 def _cases(refiner: Refiner, *, scenes: int, seed: int) -> Iterator[Case]:
