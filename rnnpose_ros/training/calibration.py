@@ -17,6 +17,7 @@ from rnnpose_ros.evaluation.metrics import add
 from rnnpose_ros.evaluation.score_quality import auroc, expected_calibration_error
 from rnnpose_ros.geometry.se3 import inverse, log_so3
 from rnnpose_ros.refinement.refiner import Refiner
+from rnnpose_ros.refinement.restarts import RestartConfig
 from rnnpose_ros.refinement.status import SCORE_MEASURES, Calibration
 from rnnpose_ros.training.traps import Trap, draw_trap, emptied, hidden, turned
 from rnnpose_ros.types import CameraIntrinsics, ImageFrame, ObjectModel, PoseHypothesis, RefinementResult
@@ -55,16 +56,22 @@ class CalibrationReport:
 
 
 def calibrate(refiner: Refiner, *, scenes: int, seed: int) -> CalibrationReport:
-    """Refines scenes that training never drew and fits the constants; every second case is held out.
+    """Refines scenes that training never drew and fits the constants.
 
-    A third of the cases are traps, see :class:`~rnnpose_ros.training.traps.Trap`.
+    A third of the cases are traps, see :class:`~rnnpose_ros.training.traps.Trap`. Nothing is tried again meanwhile:
+    whether to do so is what the score is for.
 
     Args:
         refiner: Whose calibration is to be found.
         scenes: How many.
         seed: Of the scenes; use one that training did not.
     """
-    cases = list(_cases(refiner, scenes=scenes, seed=seed))
+    once = refiner.with_config(replace(refiner.config, restarts=RestartConfig(count=0)))
+    return fit_calibration(list(_cases(once, scenes=scenes, seed=seed)))
+
+
+def fit_calibration(cases: Sequence[Case]) -> CalibrationReport:
+    """Fits the constants to every second case and measures them on the others."""
     fit, held_out = cases[::2], cases[1::2]
     weights = _fit_logistic(np.array([c.measures for c in fit]), np.array([c.right for c in fit], float))
     named = {f"score_by_{name}": float(w) for name, w in zip(SCORE_MEASURES, weights[1:], strict=True)}
