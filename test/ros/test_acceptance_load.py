@@ -1,4 +1,4 @@
-"""Acceptance A5b, A7, A8: what happens to images on their way, to a slow engine, and when an object is lost."""
+"""Acceptance A5b, A7, A8: images on their way, a slow engine, a lost object; overload and a camera that goes away."""
 
 from __future__ import annotations
 
@@ -14,12 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from rnnpose_ros.geometry.se3 import exp_se3
 from rnnpose_ros.ros.fake_engine import FakeEngine
+from rnnpose_ros.ros.messages import matrix_from_transform, pose_message
 from rnnpose_ros.ros.reasons import reason_lost
 from rnnpose_ros.types import ImageFrame, ObjectModel, PoseHypothesis, RefinementResult, RefinementStatus
 
-from .conftest import Graph
+from .conftest import Graph, poses_message
+from .dot_camera import DotEngine, Sensor
 
 T0 = 1_700_000_000_123_456_789
 STEP = 33_333_333
@@ -203,3 +207,121 @@ def test_a8_lost(graph: Graph, cube_mesh: Path, trouble: str) -> None:
     graph.wait_for(lambda: graph.transforms_at(stamps[15]), "its transform")
     told = {t.header.stamp.sec * 10**9 + t.header.stamp.nanosec for m in graph.transforms for t in m.transforms}
     assert told == {*stamps[:5], stamps[15]}, "no transform has a stamp other than that of an image that shows it"
+
+
+class Gated(FakeEngine):
+    """An engine that takes as long as it is held."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stamps: list[int] = []
+        self.is_free = threading.Semaphore(0)
+
+    def refine(
+        self,
+        frame: ImageFrame,
+        hypotheses: Sequence[PoseHypothesis],
+        objects: Mapping[str, ObjectModel],
+        **options: Any,
+    ) -> list[RefinementResult]:
+        self.stamps.append(frame.stamp_ns)
+        assert self.is_free.acquire(timeout=20.0)
+        return super().refine(frame, hypotheses, objects, **options)
+
+
+def test_under_a_tenfold_overload_every_answer_is_about_the_newest_image(graph: Graph, cube_mesh: Path) -> None:
+    """So no image waits longer than one of the camera's periods; nine of ten are dropped, and all of them counted."""
+    refiner = graph.start_refiner(cube_mesh)
+    refiner.pipeline.engine = engine = Gated()
+    graph.send_pose(T0)
+    graph.send(T0)
+    graph.wait_for(lambda: engine.stamps == [T0], "the engine to be busy")
+    sent = [T0]
+    rounds = 5
+    for i in range(rounds):
+        for _ in range(10):
+            sent.append(sent[-1] + STEP)
+            graph.send(sent[-1])
+            graph.wait_for(lambda: refiner.mailbox_counts.offered == len(sent), "the pair to be offered")
+        engine.is_free.release()
+        graph.wait_for(lambda i=i: len(engine.stamps) == i + 2, "the next picture")
+        assert engine.stamps[-1] == sent[-1]
+    engine.is_free.release()
+    graph.wait_for(lambda: len(graph.detections) == rounds + 1, "the last answer")
+    counts = refiner.mailbox_counts
+    assert (counts.offered, counts.taken, counts.dropped) == (len(sent), rounds + 1, 9 * rounds)
+    graph.wait_for(lambda: graph.transforms_at(sent[-1]), "the last transform")
+    told = [t.header.stamp.sec * 10**9 + t.header.stamp.nanosec for m in graph.transforms for t in m.transforms]
+    assert told == engine.stamps, "each has its own image's stamp"
+
+
+@pytest.mark.slow
+def test_a_tenfold_overload_makes_no_answer_much_later(graph: Graph, cube_mesh: Path) -> None:
+    """From the sending of an image to its detections, the 99th percentile: at most 1.5 times that of a free engine."""
+    delay_s = 0.3
+    refiner = graph.start_refiner(cube_mesh, fake__mode="slow", fake__delay=delay_s)
+    stamp = T0
+
+    def latencies(rate: float, seconds: float) -> list[float]:
+        nonlocal stamp
+        sent_at: dict[int, float] = {}
+        graph.detections.clear()
+        taken = refiner.mailbox_counts.taken
+        came_at: dict[int, float] = {}
+        began = time.monotonic()
+        graph.send_pose(stamp)
+        while time.monotonic() < began + seconds:
+            stamp += STEP
+            sent_at[stamp] = time.monotonic()
+            graph.send(stamp)
+            until = sent_at[stamp] + 1.0 / rate
+            while (left := until - time.monotonic()) > 0.0:
+                graph.comes(lambda: len(graph.detections) > len(came_at), timeout_s=left)
+                for message in graph.detections[len(came_at) :]:
+                    came_at[message.header.stamp.sec * 10**9 + message.header.stamp.nanosec] = time.monotonic()
+        answers = lambda: refiner.mailbox_counts.taken - taken  # noqa: E731
+        graph.wait_for(lambda: len(graph.detections) == answers(), "the last answer", timeout_s=20.0)
+        return sorted(came_at[s] - sent_at[s] for s in came_at)
+
+    free = latencies(1.0, 12.0)
+    loaded = latencies(10.0 / delay_s, 30.0)
+    assert len(free) > 8
+    assert len(loaded) > 60
+    p99 = [values[min(len(values) - 1, round(0.99 * len(values)))] for values in (free, loaded)]
+    print(f"p99 of {len(free)} answers without and {len(loaded)} with overload: {p99[0]:.3f} s, {p99[1]:.3f} s")
+    assert p99[1] < 1.5 * p99[0]
+
+
+def test_a_camera_that_was_gone_for_a_minute_is_used_again_within_two_images(graph: Graph, cube_mesh: Path) -> None:
+    """In simulated time; meanwhile the object was moved. The pose is read from the picture, so right means right."""
+    from rosgraph_msgs.msg import Clock
+
+    clock = graph.publisher(Clock, "/clock")
+    refiner = graph.start_refiner(cube_mesh, use_sim_time=True, input_is_rectified="false")
+    refiner.pipeline.engine = DotEngine()
+    graph.wait_for(clock.get_subscription_count, "the refiner to listen to /clock")
+    sensor = Sensor()
+    before = exp_se3(torch.tensor([0.02, -0.02, 0.5, 0.35, -0.5, 0.15], dtype=torch.float64))
+    after = exp_se3(torch.tensor([-0.08, 0.03, 0.6, 0.1, 0.4, -0.3], dtype=torch.float64))
+    rough = exp_se3(torch.tensor([0.0005, -0.0005, 0.001, 0.01, 0.01, -0.01], dtype=torch.float64))
+    views = [(T0 + i * STEP, before) for i in range(3)] + [(T0 + 60 * 10**9 + i * STEP, after) for i in range(2)]
+    right: list[bool] = []
+    for stamp, truth in views:
+        now = Clock()
+        now.clock.sec, now.clock.nanosec = divmod(stamp, 10**9)
+        clock.publish(now)
+        start = poses_message(stamp)
+        start.detections[0].results[0].pose.pose = pose_message(truth @ rough)
+        graph.deliver(start)
+        image, info = sensor.messages(truth, start.header)
+        graph.images.publish(image)
+        graph.infos.publish(info)
+        graph.wait_for(lambda stamp=stamp: graph.detections_at(stamp), "the answer")
+        if graph.detections_at(stamp)[0].detections:
+            graph.wait_for(lambda stamp=stamp: graph.transforms_at(stamp), "the transform")
+        found = [matrix_from_transform(t) for t in graph.transforms_at(stamp)]
+        right.append(len(found) == 1 and bool(torch.allclose(found[0], truth, atol=2e-3)))
+    assert right[:3] == [True] * 3
+    assert any(right[3:]), "within two images"
+    told = {t.header.stamp.sec * 10**9 + t.header.stamp.nanosec for m in graph.transforms for t in m.transforms}
+    assert told <= {stamp for stamp, _ in views}, "no transform has a stamp other than that of an image"
