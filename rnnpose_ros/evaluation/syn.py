@@ -42,6 +42,8 @@ class SynTrial:
     asked_deg: float
     """In the basin: by how much the start was turned; NaN elsewhere."""
     visible_share: float
+    size_px: float
+    """The diameter at the object's distance, in pixels."""
     initial_add: float
     """Diameters."""
     add: float
@@ -156,6 +158,7 @@ class SynMeter:
                 start_deg=math.degrees(float(before.rotation[k])),
                 asked_deg=math.nan,
                 visible_share=image.annotations[0].visible_share,
+                size_px=float(image.K[0, 0, 0]) * model.diameter / float(_truth(image)[2, 3]),
                 initial_add=float((before.add_s if symmetric else before.add)[k]) / model.diameter,
                 add=float((after.add_s if symmetric else after.add)[k]) / model.diameter,
                 mssd=float(after.mssd[k]) / model.diameter,

@@ -12,6 +12,8 @@ from rnnpose_ros.evaluation.bop_recall import PIXEL_THRESHOLDS
 from rnnpose_ros.evaluation.score_quality import auroc, expected_calibration_error
 from rnnpose_ros.evaluation.syn import SynTrial
 
+_SMALL_PX, _LARGE_PX = 100.0, 180.0
+_LITTLE_VISIBLE = 0.7
 RIGHT_DIAMETERS = 0.1
 """ADD(-S) below which a pose counts as right where scores are judged."""
 
@@ -75,13 +77,17 @@ def scores(group: str, trials: Sequence[SynTrial]) -> Scores:
 
 
 def grouped_scores(trials: Sequence[SynTrial]) -> list[Scores]:
-    """Each object, each kind, and all together, in this order."""
+    """Each object, each kind, by size in the picture, by what is visible, and all together, in this order."""
     groups: dict[str, list[SynTrial]] = {}
     for trial in sorted(trials, key=lambda t: t.scene_id):
         groups.setdefault(trial.label, []).append(trial)
     for kind in dict.fromkeys(t.kind for t in sorted(trials, key=lambda t: t.scene_id)):
         groups[f"all {kind}"] = [t for t in trials if t.kind == kind]
-    return [scores(name, members) for name, members in groups.items()] + [scores("overall", trials)]
+    groups[f"below {_SMALL_PX:g} px"] = [t for t in trials if t.size_px < _SMALL_PX]
+    groups[f"above {_LARGE_PX:g} px"] = [t for t in trials if t.size_px > _LARGE_PX]
+    groups["visible below 70 %"] = [t for t in trials if t.visible_share < _LITTLE_VISIBLE]
+    groups["overall"] = list(trials)
+    return [scores(name, members) for name, members in groups.items() if members]
 
 
 def by_pictures(trials: Iterable[SynTrial]) -> dict[str, list[SynTrial]]:

@@ -134,6 +134,13 @@ def test_recalls_count_trials_below_each_limit():
     assert some.mspd == pytest.approx((10 + 8) / 40)
 
 
+def test_small_and_hidden_objects_have_rows_of_their_own():
+    rows = grouped_scores([trial(size_px=80.0, visible_share=1.0), trial(size_px=200.0, visible_share=0.5, add=0.5)])
+    of = {row.group: row for row in rows}
+    assert (of["below 100 px"].add_10, of["above 180 px"].add_10, of["visible below 70 %"].add_10) == (1.0, 0.0, 0.0)
+    assert (of["below 100 px"].trials, of["overall"].trials) == (1, 2)
+
+
 def test_a_score_of_one_for_wrong_poses_is_a_calibration_error_of_their_share():
     assert scores("all", [trial(add=0.5), trial(), trial(), trial()]).calibration_error == pytest.approx(0.25)
 
@@ -159,7 +166,9 @@ def test_onboarded_weights_refine_their_own_objects_only(syn_folder, tmp_path, c
     words = ["--benchmark", "syn", "--data", str(syn_folder), "--onboarded", str(tmp_path), *QUICK]
     assert main(["evaluate", *words, "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["scores"]["path-traced"]
-    assert [row["group"] for row in rows] == ["tin", "all textured", "overall"]
+    assert [row["group"] for row in rows][:2] == ["tin", "all textured"]
+    assert rows[-1]["group"] == "overall"
+    assert {row["trials"] for row in rows} == {1}
 
 
 @pytest.mark.parametrize(
