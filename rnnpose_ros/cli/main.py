@@ -25,6 +25,7 @@ _VERBS = (
     "train",
     "calibrate",
     "convert",
+    "soak",
     "make_demo_sequence",
     "benchmark_data",
 )
