@@ -105,7 +105,7 @@ def build(config_type: type[Config], values: Mapping[str, Any] | None = None, *,
     problems: list[str] = []
     for name, value in (values or {}).items():
         if name not in known:
-            problems.append(_unknown(name, list(known)))
+            problems.append(unknown_name(name, list(known)))
             continue
         try:
             merged[name] = check(known[name], value)
@@ -139,7 +139,8 @@ def check(parameter: Parameter, value: Any) -> Any:
     return converted
 
 
-def _unknown(name: str, known: list[str]) -> str:
+def unknown_name(name: str, known: list[str]) -> str:
+    """What to say of a parameter that does not exist, with the nearest one that does."""
     close = difflib.get_close_matches(name, known, n=1)
     hint = f", did you mean {close[0]!r}?" if close else ""
     return f"unknown parameter {name!r}{hint}"

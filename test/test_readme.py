@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from rnnpose_ros.ros import interface
 from rnnpose_ros.ros.parameters import to_table
 from rnnpose_ros.sources.sequence import read_sequence, write_image
 
@@ -37,3 +38,9 @@ def test_parameter_table_is_not_stale() -> None:
     table = re.search(r"<!-- parameters: .*?-->\n(.*?)<!-- end of parameters -->", README, re.DOTALL)
     assert table is not None
     assert table.group(1) == to_table(), "put the output of: python -m rnnpose_ros.ros.parameters --table"
+
+
+def test_interface_table_is_not_stale() -> None:
+    table = re.search(r"<!-- interface: .*?-->\n(.*?)<!-- end of interface -->", README, re.DOTALL)
+    assert table is not None
+    assert table.group(1) == interface.to_table(), "put the output of: python -m rnnpose_ros.ros.interface"

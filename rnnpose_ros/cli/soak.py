@@ -26,8 +26,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     replay.add_argument("--minutes", type=float, default=30.0, help="how long, after a tenth of that to warm up")
     replay.add_argument("--rate", type=float, default=5.0, help="pictures a second")
     for kind in (cycles, replay):
-        default = "fake" if kind is cycles else "rnnpose"
-        kind.add_argument("--engine", choices=("rnnpose", "fake"), default=default, help="of the node")
+        default = "fake" if kind is cycles else "auto"
+        kind.add_argument("--engine", default=default, help="of the node, see its parameter engine")
         kind.add_argument("--data", default=_SEQUENCE, help="folder of the sequence that is played")
         kind.add_argument("--out", type=Path, help="write the report here as JSON, and the node's log beside it")
     parser.set_defaults(run=run)

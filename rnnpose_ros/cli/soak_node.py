@@ -36,7 +36,7 @@ class NodeProcess:
 
     Args:
         sequence: Whose object it serves.
-        engine: ``rnnpose`` or ``fake``.
+        engine: Of the node, see its parameter.
         out: The log goes beside this file; None: into a temporary one.
         preloaded: Forked from a process that has imported what it needs, and not an interpreter of its own.
     """

@@ -82,7 +82,7 @@ def soak_cycles(data: str, count: int, *, engine: str, out: Path | None, preload
     Args:
         data: Folder of the sequence.
         count: How many times.
-        engine: ``rnnpose`` or ``fake``.
+        engine: Of the node, see its parameter.
         out: The log of the last one goes beside this file.
         preloaded: Fork the node from a process that has imported its modules, which is many times faster.
 

@@ -228,6 +228,8 @@ class NodeParameters:
     def __init__(
         self, node: Any, config_type: type = NodeConfig, *, is_configured: Callable[[], bool] | None = None
     ) -> None:
+        from rnnpose_ros.ros.qos import check_overrides
+
         self._type = config_type
         self._is_configured = is_configured or (lambda: True)
         self._known = {p.name: p for p in parameters(config_type)}
@@ -237,6 +239,7 @@ class NodeParameters:
             if not node.has_parameter(name) and not name.startswith(("qos_overrides.", "use_sim_time"))
         }
         self.current: Any = build(config_type, overrides)
+        check_overrides({name: override.value for name, override in node._parameter_overrides.items()})
         for name, value in flatten(self.current).items():
             value = list(value) if isinstance(value, tuple) else value
             node.declare_parameter(name, value, _descriptor(self._known[name]), ignore_override=True)

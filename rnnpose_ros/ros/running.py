@@ -14,13 +14,15 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import rclpy
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.node import Node
 
+from rnnpose_ros.config import unknown_name
 from rnnpose_ros.errors import RnnposeError
 
 EXIT_OK, EXIT_FAILED, EXIT_BAD_INPUT = 0, 1, 2
@@ -37,6 +39,14 @@ class RunnableNode(Node):
     """A node that can be ended in order, and says how it ended."""
 
     exit_code: int = EXIT_OK
+
+    def set_parameters_atomically(self, parameter_list: list[Any]) -> SetParametersResult:
+        """As every node does it, but an unknown name is refused by name: rclpy's own answer leaves it out."""
+        known = [*self._parameters]
+        for parameter in parameter_list:
+            if parameter.name not in known:
+                return SetParametersResult(successful=False, reason=unknown_name(parameter.name, known))
+        return super().set_parameters_atomically(parameter_list)
 
     def close(self) -> bool:
         """End own threads; False when one of them does not answer in time."""
