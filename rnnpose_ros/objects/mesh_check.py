@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
+from PIL import Image
 
 from rnnpose_ros.errors import AssetError
 from rnnpose_ros.objects.appearance import RawMesh, resolve_appearance
@@ -18,6 +19,8 @@ from rnnpose_ros.objects.topology import examine_topology
 
 MOST_FACES = 100_000
 """Finer meshes are decimated: at the resolution of a crop nobody sees the difference, and every render pays for it."""
+MOST_TEXELS = 2048
+"""Along the longer side of a texture."""
 MOST_BAD_SHARE = 0.05
 """Of vertices that are not finite. More mean a damaged file, not a few slips of an exporter."""
 
@@ -64,7 +67,13 @@ def check_mesh(raw: RawMesh, *, name: str, scale: float | None = None, most_face
     """
     check_structure(raw, name)
     findings: list[Finding] = []
-    for mend in (_without_bad_vertices, _without_flat_faces, _with_fewer_faces, _turned_outwards):
+    for mend in (
+        _without_bad_vertices,
+        _without_flat_faces,
+        _with_fewer_faces,
+        _turned_outwards,
+        _with_smaller_textures,
+    ):
         raw = mend(raw, name, most_faces, findings.append)
     raw = replace(raw, vertices=raw.vertices * (1.0 if scale is None else scale))
     size = diameter(_used(raw))
@@ -144,6 +153,24 @@ def _turned_outwards(raw: RawMesh, name: str, most_faces: int, say: Callable[[Fi
     if uvs is not None:
         uvs = np.where(found.flipped[:, None, None], uvs[:, ::-1], uvs)
     return replace(raw, faces=faces, corner_uvs=uvs)
+
+
+def _with_smaller_textures(raw: RawMesh, name: str, most_faces: int, say: Callable[[Finding], None]) -> RawMesh:
+    materials = []
+    for material in raw.materials:
+        texture = material.texture
+        if texture is not None and max(texture.shape[:2]) > MOST_TEXELS:
+            height, width = texture.shape[:2]
+            shrink = MOST_TEXELS / max(height, width)
+            size = max(1, round(width * shrink)), max(1, round(height * shrink))
+            texture = np.asarray(Image.fromarray(texture).resize(size, Image.Resampling.BOX))
+            say(
+                Finding(
+                    f"a texture of {width} x {height} texels is finer than any crop: reduced to {size[0]} x {size[1]}"
+                )
+            )
+        materials.append(replace(material, texture=texture))
+    return replace(raw, materials=materials)
 
 
 def _size(size_m: float, name: str, scale: float | None) -> Finding:

@@ -135,6 +135,17 @@ def test_a_mesh_without_texture_is_said(ball: RawMesh) -> None:
     assert "no texture: its colours" in said(checked, warnings=False)
 
 
+def test_a_huge_texture_is_reduced_aloud_and_stays_in_its_place(ball: RawMesh) -> None:
+    picture = np.zeros((64, 4096, 3), np.uint8)
+    picture[:, 3072:] = 255
+    uvs = np.full((len(ball.faces), 3, 2), 0.5)
+    checked = check_mesh(replace(ball, corner_uvs=uvs, materials=[Material(texture=picture)]), name="ball.obj")
+    assert "a texture of 4096 x 64 texels is finer than any crop: reduced to 2048 x 32" in said(checked)
+    small = checked.raw.materials[0].texture
+    assert small is not None
+    assert np.array_equal(small[0, :, 0], np.repeat([0, 255], [1536, 512]))
+
+
 def textured_ball(divisions: int) -> RawMesh:
     """Its texture shows the direction of each point: red is x, green is z. One seam, at the back."""
     raw = raw_of(trimesh.creation.icosphere(divisions, 0.05))
