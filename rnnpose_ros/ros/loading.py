@@ -91,6 +91,26 @@ def own_weights(config: NodeConfig) -> Path | None:
     return library.subset([label for label in config.object_ids if label] or list(library)).weights()
 
 
+def check_same_weights(config: NodeConfig, loaded: Path | None) -> None:
+    """Refuses objects that would be refined by weights made for others: weights are read at the start only.
+
+    Args:
+        config: That names the new objects.
+        loaded: What :func:`own_weights` gave at the start.
+
+    Raises:
+        ConfigError: They bring other weights than those that are loaded, or none.
+        AssetError: A description cannot be read.
+    """
+    wanted = own_weights(config)
+    if config.weights or wanted == loaded:
+        return
+    raise ConfigError(
+        f"objects_file: these objects want {wanted or 'the packaged weights'}, and {loaded or 'the packaged ones'} are "
+        "loaded: start the node anew with them, or set weights"
+    )
+
+
 def reconfigure(engine: PoseEngine, config: NodeConfig) -> PoseEngine:
     """The same engine under changed dynamic parameters."""
     return FakeEngine(config.fake) if isinstance(engine, FakeEngine) else engine.with_config(config.refine)

@@ -16,7 +16,14 @@ from rnnpose_ros.errors import InputError
 from rnnpose_ros.objects.library import ObjectLibrary
 from rnnpose_ros.ros.debug_pictures import DebugPainter
 from rnnpose_ros.ros.frame_log import FrameLog
-from rnnpose_ros.ros.loading import load_engine, load_objects, picture_features, warm_up
+from rnnpose_ros.ros.loading import (
+    check_same_weights,
+    load_engine,
+    load_objects,
+    own_weights,
+    picture_features,
+    warm_up,
+)
 from rnnpose_ros.ros.mailbox import Mailbox, MailboxCounts
 from rnnpose_ros.ros.pairing import Pair, PairingCounts
 from rnnpose_ros.ros.parameters import NodeConfig, NodeParameters
@@ -53,6 +60,7 @@ class RefinerSession:
         config: NodeConfig = settings.current
         self._objects = load_objects(config)
         self._engine = load_engine(config)
+        self._own_weights = own_weights(config)
         self._warm_up(self._objects)
         self._tf = TfListener(
             node,
@@ -163,6 +171,7 @@ class RefinerSession:
             RnnposeError: They cannot be read.
             BusyError: The worker does not come to it in time.
         """
+        check_same_weights(self._settings.current, self._own_weights)
         objects = load_objects(self._settings.current)
         self._requests.ask(lambda: self._warm_up(objects), timeout_s=timeout_s)
         with self._life:

@@ -8,7 +8,7 @@ import pytest
 
 from rnnpose_ros.config import build
 from rnnpose_ros.errors import AssetError, BackendUnavailableError, CheckpointError, ConfigError
-from rnnpose_ros.ros.loading import load_engine, load_objects, own_weights
+from rnnpose_ros.ros.loading import check_same_weights, load_engine, load_objects, own_weights
 from rnnpose_ros.ros.parameters import NodeConfig
 
 
@@ -71,3 +71,16 @@ def test_an_object_brings_its_own_weights_and_many_share_the_packaged_ones(
     assert own_weights(NodeConfig(objects_file=str(folder))) is None
     assert "mug: made with weights of their own" in caplog.text
     assert own_weights(NodeConfig(objects_file=str(cube_mesh))) is None
+
+
+def test_objects_that_want_other_weights_are_not_taken_while_running(folder: Path) -> None:
+    with (folder / "mug" / "object.yaml").open("a") as file:
+        file.write("weights: mug.safetensors\n")
+    mug, box = NodeConfig(objects_file=str(folder / "mug")), NodeConfig(objects_file=str(folder / "box"))
+    check_same_weights(box, None)
+    check_same_weights(mug, own_weights(mug))
+    check_same_weights(NodeConfig(objects_file=str(folder / "mug"), weights="any.safetensors"), None)
+    with pytest.raises(ConfigError, match=r"want .*mug\.safetensors, and the packaged ones are loaded: start the node"):
+        check_same_weights(mug, None)
+    with pytest.raises(ConfigError, match=r"want the packaged weights, and .*mug\.safetensors are loaded"):
+        check_same_weights(box, own_weights(mug))
