@@ -92,6 +92,8 @@ class ObjectModel:
     """Factor from the file's units to metres."""
     symmetry_axes: Float[Tensor, "A 2 3"] | None = None
     """Direction (unit) and a point (metres) of axes of full turns, which ``symmetries`` samples; None without."""
+    T_detector_mesh: Float[Tensor, "4 4"] | None = None
+    """The mesh's frame in the one that detectors mean by this object, float64; None where they are the same."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +16,9 @@ import yaml
 from rnnpose_ros.errors import AssetError
 from rnnpose_ros.paths import resolve_path
 
-_KEYS = ("label", "mesh", "mesh_scale", "symmetries", "aliases", "weights")
+_KEYS = ("label", "mesh", "mesh_scale", "symmetries", "aliases", "weights", "detector_to_mesh")
 _REQUIRED = ("label", "mesh", "mesh_scale")
+_LEAST_NORM = 1e-6
 _SYMMETRY_KEYS = ("discrete", "continuous", "models_info", "object_id")
 
 
@@ -36,6 +38,8 @@ class ObjectDescription:
     """Other names under which detectors know the object."""
     weights_path: Path | None = None
     """Weights made for this object; None: those for any mesh."""
+    detector_to_mesh: tuple[float, ...] | None = None
+    """x y z (metres) qx qy qz qw of the mesh's frame in the one that detectors mean; None where they are the same."""
     source: str = ""
     """The file this was read from, for messages."""
 
@@ -63,7 +67,8 @@ def read_description(path: str | Path) -> ObjectDescription:
     Keys: ``label``; ``mesh`` (a path from the file's folder, or ``package://``); ``mesh_scale`` (from the
     mesh's unit to metres, always explicit); ``symmetries`` (optional) with ``discrete`` and ``continuous``
     in BOP terms and metres, or ``models_info`` and ``object_id`` to take them from a BOP
-    ``models_info.json``, in millimetres; ``aliases`` (optional); ``weights`` (optional), a path as ``mesh``.
+    ``models_info.json``, in millimetres; ``aliases`` (optional); ``weights`` (optional), a path as ``mesh``;
+    ``detector_to_mesh`` (optional): ``[x, y, z, qx, qy, qz, qw]`` of the mesh's frame in the one that detectors mean.
 
     Raises:
         AssetError: The file is missing or no YAML mapping, a key is missing or unknown, or a value is wrong.
@@ -90,6 +95,7 @@ def read_description(path: str | Path) -> ObjectDescription:
         symmetry_unit_m=unit_m,
         aliases=tuple(aliases),
         weights_path=_weights_path(content.get("weights"), path),
+        detector_to_mesh=_detector_to_mesh(content.get("detector_to_mesh"), path),
         source=str(path),
     )
 
@@ -100,6 +106,18 @@ def _weights_path(value: Any, path: Path) -> Path | None:
     if not isinstance(value, str) or not value:
         raise AssetError(f"{path}: weights: expected a .safetensors file, got {value!r}")
     return resolve_path(value, relative_to=path.parent)
+
+
+def _detector_to_mesh(value: Any, path: Path) -> tuple[float, ...] | None:
+    if value is None:
+        return None
+    numbers = value if isinstance(value, list) else []
+    is_sound = len(numbers) == 7 and all(isinstance(n, (int, float)) and math.isfinite(n) for n in numbers)
+    if not is_sound or not math.hypot(*numbers[3:]) > _LEAST_NORM:
+        raise AssetError(
+            f"{path}: detector_to_mesh: expected [x, y, z, qx, qy, qz, qw] in metres with a rotation, got {value!r}"
+        )
+    return tuple(float(n) for n in numbers)
 
 
 def check_scale(value: Any, name: str) -> float:

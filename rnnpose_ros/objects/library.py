@@ -14,6 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rnnpose_ros.errors import AssetError
+from rnnpose_ros.geometry.rotations import matrix_from_quaternion_xyzw
+from rnnpose_ros.geometry.se3 import from_rotation_translation
 from rnnpose_ros.objects.description import ObjectDescription, check_scale, read_description
 from rnnpose_ros.objects.diameter import diameter
 from rnnpose_ros.objects.mesh_io import MESH_SUFFIXES, load_mesh
@@ -102,7 +104,16 @@ def load_described(description: ObjectDescription, *, continuous_steps: int = DE
         mesh_path=str(description.mesh_path),
         mesh_scale=description.mesh_scale,
         symmetry_axes=symmetry_axes(description.continuous, unit_m=description.symmetry_unit_m),
+        T_detector_mesh=_pose(description.detector_to_mesh),
     )
+
+
+def _pose(numbers: tuple[float, ...] | None) -> Float[Tensor, "4 4"] | None:
+    """From x y z qx qy qz qw."""
+    if numbers is None:
+        return None
+    values = torch.tensor(numbers, dtype=torch.float64)
+    return from_rotation_translation(matrix_from_quaternion_xyzw(values[3:]), values[:3])
 
 
 def object_from_mesh(mesh: Mesh, *, label: str, symmetries: Float[Tensor, "S 4 4"] | None = None) -> ObjectModel:

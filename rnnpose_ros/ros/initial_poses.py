@@ -52,6 +52,9 @@ class InitialPoseInputConfig(InitialPoseConfig):
     max_poses: int = param(
         16, doc="Most poses used for one picture, the best scores first.", bounds=(1, 256), dynamic=True
     )
+    max_depth: float = param(
+        20.0, doc="Poses farther from the camera are not used.", unit="m", bounds=(0.1, 1e6), dynamic=True
+    )
     max_std_position: float = param(
         0.2,
         doc="PoseWithCovariance of a larger standard deviation is not used; 0: any is.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -186,17 +187,28 @@ class InitialPoseInbox:
                 Reason.POSE_UNCERTAIN,
                 f"an initial pose has the score {pose.score:.3g}; initial_pose.min_score is {self.config.min_score:g}",
             )
-        return hypothesis_in_camera(
+        model = self._model(pose.class_id)
+        if model.T_detector_mesh is not None:
+            pose = replace(pose, T_frame_object=pose.T_frame_object @ model.T_detector_mesh)
+        hypothesis = hypothesis_in_camera(
             pose,
             frame,
             self._frames,
-            label=self._label(pose.class_id),
+            label=model.label,
             fixed_frame=fixed_frame,
             say=self._reporter.say_once,
         )
+        depth = float(hypothesis.T_camera_object[2, 3])
+        if depth > self.config.max_depth:
+            raise RefusedInputError(
+                Reason.POSE_INVALID,
+                f"a pose of {model.label!r} lies {depth:.1f} m away (are these millimetres?); "
+                f"initial_pose.max_depth is {self.config.max_depth:g} m",
+            )
+        return hypothesis
 
-    def _label(self, class_id: str) -> str:
-        """The object's own name, from what a detector calls it."""
+    def _model(self, class_id: str) -> ObjectModel:
+        """The object, from what a detector calls it."""
         name = class_id or self.config.default_class_id
         if not name and len(self._objects) == 1:
             (name,) = self._objects
@@ -209,7 +221,7 @@ class InitialPoseInbox:
             raise RefusedInputError(
                 Reason.NO_MESH, f"no object is called {name!r}; known: {', '.join(sorted(self._objects))}"
             )
-        return self._objects[name].label
+        return self._objects[name]
 
 
 def _by_object(poses: list[PoseHypothesis]) -> dict[tuple[str, str], list[PoseHypothesis]]:

@@ -91,6 +91,8 @@ def test_a_usual_size_is_not_questioned(tmp_path, caplog):
         ({"mesh_scale": "mm"}, "positive number"),
         ({"label": ""}, "expected a name"),
         ({"aliases": "one"}, "list of names"),
+        ({"detector_to_mesh": [0, 0, 0.1]}, "qx, qy, qz, qw"),
+        ({"detector_to_mesh": [0, 0, 0.1, 0, 0, 0, 0]}, "with a rotation"),
         ({"mesh": "nowhere.ply"}, "no such mesh file"),
         ({"symmetries": {"discret": []}}, "did you mean 'discrete'"),
         ({"symmetries": {"discrete": [[1, 2, 3]]}}, "16"),
@@ -142,6 +144,15 @@ def test_a_library_loads_only_what_is_asked_for(tmp_path):
     with pytest.raises(AssetError, match="nowhere"):
         library["broken"]
     assert library["a"].label == "a"
+
+
+def test_the_mesh_may_lie_elsewhere_in_the_frame_that_a_detector_means(tmp_path):
+    """A point of the mesh at x = 1, after a quarter turn about z and 5 cm up, is at y = 1."""
+    half = 0.5**0.5
+    model = load_object(describe(tmp_path / "mug", detector_to_mesh=[0.0, 0.0, 0.05, 0.0, 0.0, half, half]))
+    point = model.T_detector_mesh @ torch.tensor([1.0, 0.0, 0.0, 1.0], dtype=torch.float64)
+    assert point.tolist() == pytest.approx([0.0, 1.0, 0.05, 1.0], abs=1e-12)
+    assert load_object(describe(tmp_path / "box")).T_detector_mesh is None
 
 
 def test_a_library_answers_to_aliases(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -178,6 +179,7 @@ REFUSED = {
     "POSE_INVALID no pose": detections(detection(torch.eye(4, dtype=torch.float64))),
     "POSE_INVALID score": detections(detection(score=math.nan)),
     "POSE_INVALID behind": stamped(exp_se3(POSE.new_tensor([0, 0, -0.5, 0, 0, 0]))),
+    "POSE_INVALID millimetres": stamped(exp_se3(POSE.new_tensor([0, 0, 500.0, 0, 0, 0]))),
     "POSE_INVALID far": stamped(exp_se3(POSE.new_tensor([1e200, 0, 0.5, 0, 0, 0]))),
     "POSE_UNCERTAIN position": SimpleNamespace(
         header=header(), pose=with_covariance(diagonal=(0.01, 0.09, 0.01, 0.1, 0.1, 0.1))
@@ -210,6 +212,15 @@ def test_a_bad_pose_does_not_take_the_good_one_beside_it_along() -> None:
 
 def test_stamp_0_means_now() -> None:
     assert len(Inbox().of(stamped(where=header(0)))) == 1
+
+
+def test_a_detector_may_mean_another_frame_of_the_object_than_its_mesh() -> None:
+    """It says where its own frame is, and gets the pose of the mesh."""
+    inbox = Inbox()
+    T_detector_mesh = exp_se3(POSE.new_tensor([0.01, 0.02, -0.05, 0.0, 0.0, 1.2]))
+    inbox._objects["cube"] = replace(inbox._objects["cube"], T_detector_mesh=T_detector_mesh)
+    (found,) = inbox.of(stamped())
+    torch.testing.assert_close(found.T_camera_object, POSE @ T_detector_mesh, atol=1e-12, rtol=0.0)
 
 
 def test_a_pose_in_another_frame_is_seen_from_the_camera() -> None:
