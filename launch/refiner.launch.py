@@ -53,10 +53,11 @@ _PARAMETERS = {
 def _refiner(context: LaunchContext) -> list[Node]:
     """The node; an argument that was given stands above the parameter file, one left empty does not."""
     chosen = {name: LaunchConfiguration(name) for name, *_ in ARGUMENTS}
-    given = {_PARAMETERS[name]: text for name, text in values(context, list(_PARAMETERS)).items() if text}
+    given = [name for name, text in values(context, list(_PARAMETERS)).items() if text]
     # Text stays text: a value such as true or 0 must not become a boolean or a number on its way.
     overrides = {
-        name: ParameterValue(text, value_type=bool if name == "autostart" else str) for name, text in given.items()
+        _PARAMETERS[name]: ParameterValue(chosen[name], value_type=bool if name == "autostart" else str)
+        for name in given
     }
     overrides["use_sim_time"] = ParameterValue(chosen["use_sim_time"], value_type=bool)
     topics = values(context, ["image_topic", "camera_info_topic", "initial_type"])

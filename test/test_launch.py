@@ -134,7 +134,7 @@ def test_a15_launch_shows_its_arguments(name: str) -> None:
 def running_demo(ros_domain_id: int, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """The demonstration with the fake engine, in a session of its own."""
     environment = {**os.environ, "ROS_LOG_DIR": str(tmp_path), "OMP_NUM_THREADS": "1"}
-    command = [ros2(), "launch", "rnnpose_ros", "demo.launch.py", "engine:=fake", "use_rviz:=false"]
+    command = [ros2(), "launch", "rnnpose_ros", "demo.launch.py", "engine:=fake", "use_rviz:=false", "autostart:=true"]
     process = subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
