@@ -31,8 +31,8 @@ FLOORS: list[list[set[str]]] = [
 WORKSHOP = {"data", "evaluation", "training"}
 BOOTSTRAP = "bootstrap"  # runs before anything is installed: the standard library and itself, nothing else
 
-# A third party and the one place that may import it.
-ONE_PLACE = {
+# A third party and the one place (or the few) that may import it.
+ONE_PLACE: dict[str, str | tuple[str, ...]] = {
     "cv_bridge": "ros/",
     "launch": "ros/",
     "launch_ros": "ros/",
@@ -48,7 +48,7 @@ ONE_PLACE = {
     "tf2_ros": "ros/",
     "fast_simplification": "objects/decimation.py",
     "trimesh": "objects/",
-    "warp": "rendering/warp_kernels.py",
+    "warp": ("rendering/warp_kernels.py", "acceleration/solver_kernel.py"),
 }
 ROS_INTERFACES = ("_msgs", "_srvs", "_interfaces")
 
@@ -90,7 +90,10 @@ def complaint(importer: str, relative: str, module: str, package_dir: Path) -> s
         if importer == BOOTSTRAP:
             return None if top in sys.stdlib_module_names else f"bootstrap/ has the standard library only, not {top}"
         allowed = "ros/" if top.endswith(ROS_INTERFACES) else ONE_PLACE.get(top)
-        return None if allowed is None or relative.startswith(allowed) else f"{top} belongs in {allowed} alone"
+        places = (allowed,) if isinstance(allowed, str) else allowed
+        return (
+            None if places is None or relative.startswith(places) else f"{top} belongs in {' and '.join(places)} alone"
+        )
     is_attribute = below and not ((package_dir / below[0]).is_dir() or (package_dir / f"{below[0]}.py").is_file())
     target = "__init__" if is_attribute else room_of(tuple(below))
     if BOOTSTRAP in (importer, target):

@@ -14,6 +14,7 @@ from torch import Tensor
 from rnnpose_ros.acceleration.openvino_engine import CompiledGraph, GraphCompiler
 from rnnpose_ros.networks.correlation import CorrelationPyramid
 from rnnpose_ros.networks.rnnpose_network import EncodedPair, FieldUpdate, RnnposeNetwork
+from rnnpose_ros.networks.update_block import HeldInput
 from rnnpose_ros.types import RenderBuffers
 
 BATCHES = (4, 2, 1)
@@ -52,9 +53,11 @@ class CompiledRnnposeNetwork:
     ) -> tuple[EncodedPair, Float[Tensor, "B H h w"]]:
         """See :meth:`~rnnpose_ros.networks.rnnpose_network.RnnposeNetwork.encode`."""
         inputs = (render.color, render.depth, render.attributes[:, :3], photo, depth_centre, diameter)
-        *levels, context, descriptors_render, descriptors_photo, hidden = self._run("encode", self._encode, inputs)
+        gates, candidate, descriptors_render, descriptors_photo, hidden, *levels = self._run(
+            "encode", self._encode, inputs
+        )
         pyramid = CorrelationPyramid(tuple(levels), radius=self.config.correlation_radius)
-        return EncodedPair(pyramid, context, descriptors_render, descriptors_photo), hidden
+        return EncodedPair(pyramid, self._held(gates, candidate), descriptors_render, descriptors_photo), hidden
 
     def update(
         self,
@@ -66,7 +69,8 @@ class CompiledRnnposeNetwork:
         """See :meth:`~rnnpose_ros.networks.rnnpose_network.RnnposeNetwork.update`."""
         target = cells + flow
         (correlation,) = self._run("lookup", self._lookup, (target, *pair.correlation.levels))
-        inputs = (correlation, pair.context, pair.descriptors_render, pair.descriptors_photo, hidden, target, flow)
+        held = (pair.context.gates, pair.context.candidate)
+        inputs = (correlation, *held, pair.descriptors_render, pair.descriptors_photo, hidden, target, flow)
         return FieldUpdate(*self._run("advance", self._advance, inputs))
 
     def _encode(
@@ -74,7 +78,8 @@ class CompiledRnnposeNetwork:
     ) -> tuple[Tensor, ...]:
         buffers = RenderBuffers(depth=depth, color=color, attributes=normals, face_ids=torch.zeros_like(depth).int())
         pair, hidden = self._network.encode(buffers, photo, depth_centre=depth_centre, diameter=diameter)
-        return (*pair.correlation.levels, pair.context, pair.descriptors_render, pair.descriptors_photo, hidden)
+        held = (pair.context.gates, pair.context.candidate)
+        return (*held, pair.descriptors_render, pair.descriptors_photo, hidden, *pair.correlation.levels)
 
     def _lookup(self, target: Tensor, *levels: Tensor) -> Tensor:
         return CorrelationPyramid(levels, radius=self.config.correlation_radius).lookup(target)
@@ -82,7 +87,8 @@ class CompiledRnnposeNetwork:
     def _advance(
         self,
         correlation: Tensor,
-        context: Tensor,
+        gates: Tensor,
+        candidate: Tensor,
         descriptors_render: Tensor,
         descriptors_photo: Tensor,
         hidden: Tensor,
@@ -90,9 +96,12 @@ class CompiledRnnposeNetwork:
         flow: Tensor,
     ) -> tuple[Tensor, ...]:
         pyramid = CorrelationPyramid((), radius=self.config.correlation_radius)
-        pair = EncodedPair(pyramid, context, descriptors_render, descriptors_photo)
+        pair = EncodedPair(pyramid, self._held(gates, candidate), descriptors_render, descriptors_photo)
         update = self._network.advance(correlation, pair, hidden, target, flow)
         return update.hidden, update.delta, update.confidence_logit, update.similarity
+
+    def _held(self, gates: Tensor, candidate: Tensor) -> HeldInput:
+        return self._network.update_block.gru.held(gates, candidate, channels=self.config.context_channels)
 
     def _run(self, name: str, function: Callable[..., Any], inputs: Sequence[Tensor]) -> list[Tensor]:
         """A graph's outputs for a batch, in as many calls as it takes; the first input has one row an item."""

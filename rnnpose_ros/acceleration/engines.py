@@ -10,6 +10,7 @@ from rnnpose_ros.acceleration.graph_cache import GraphCache, cache_folder
 from rnnpose_ros.errors import BackendUnavailableError, ConfigError
 from rnnpose_ros.networks.paper_network import PaperNetwork
 from rnnpose_ros.networks.rnnpose_network import CorrespondenceNetwork, RnnposeNetwork
+from rnnpose_ros.refinement.field import Solve
 
 ENGINES = ("auto", "eager", "openvino")
 """``auto`` is OpenVINO on a CPU where it is installed, eager elsewhere."""
@@ -39,6 +40,15 @@ def choose_engine(name: str, device: torch.device | str) -> str:
 def engine_of(network: CorrespondenceNetwork | PaperNetwork) -> str:
     """The engine that a network is computed by."""
     return "openvino" if isinstance(network, CompiledRnnposeNetwork) else "eager"
+
+
+def solver_of(engine: str, network: CorrespondenceNetwork | PaperNetwork) -> Solve | None:
+    """The pose step as an engine computes it; None for the field's own."""
+    if engine == "eager" or isinstance(network, PaperNetwork):
+        return None
+    from rnnpose_ros.acceleration.solver_kernel import fused_robust_step
+
+    return fused_robust_step
 
 
 def accelerate(

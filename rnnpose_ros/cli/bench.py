@@ -1,4 +1,4 @@
-"""``rnnpose bench``: how long a refinement takes, stage by stage, and how much memory."""
+"""``rnnpose bench``: how long a refinement takes, stage by stage, and how much memory; two engines side by side."""
 
 from __future__ import annotations
 
@@ -6,42 +6,54 @@ import argparse
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rnnpose_ros.cli.engine import add_engine_arguments, make_paper_refiner, refiner_of
+from rnnpose_ros.cli.bench_facts import comparison, comparison_table, facts_of, table
+from rnnpose_ros.cli.engine import add_engine_arguments, load_refiner, make_paper_refiner
 from rnnpose_ros.errors import InputError
 
 if TYPE_CHECKING:
-    from rnnpose_ros.evaluation.timing import Timing
     from rnnpose_ros.refinement.refiner import Refiner
     from rnnpose_ros.types import ImageFrame, ObjectModel, PoseHypothesis
 
 _STANDARD_OBJECT = "package://rnnpose_ros/models/sequences/tea_box"
 _STANDARD_FACES = (5120, 20480)
+_WHOLE_WORK = ("settled_px=0", "restarts.count=0")
+"""Every refinement does all of its cycles once, whatever it finds."""
+_PLOT_OBJECTS = (1, 2, 4, 8, 16)
+_PLOT_FACES = (1280, 5120, 20480, 81920)
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the verb."""
-    parser = subparsers.add_parser("bench", help="time a refinement, stage by stage")
+    parser = subparsers.add_parser("bench", help="time a refinement, stage by stage; compare two engines")
     parser.add_argument(
         "--network",
         choices=("small", "paper"),
         default="small",
-        help="small: the packaged weights on a sequence; paper: the published network on balls of --faces, "
-        "with random weights unless --weights names others",
+        help="small: the packaged weights; paper: the published network, with random weights unless --weights "
+        "names others",
     )
-    parser.add_argument(
-        "--data", default=_STANDARD_OBJECT, help="small: sequence folder whose first referenced frame is used"
-    )
+    parser.add_argument("--data", default=_STANDARD_OBJECT, help="sequence folder whose first referenced frame is used")
     parser.add_argument(
         "--faces",
         type=int,
         action="append",
-        choices=(1280, 5120, 20480, 81920),
-        help="paper: of the mesh; may be repeated (default: 5120 and 20480)",
+        choices=_PLOT_FACES,
+        help="take a ball of so many faces instead; may be repeated (paper always does: 5120 and 20480)",
     )
-    parser.add_argument("--objects", type=int, default=1, help="objects in the picture (the same one repeated)")
+    parser.add_argument(
+        "--objects", type=int, action="append", help="objects in the picture, the same one repeated (default: 1)"
+    )
     parser.add_argument("--runs", type=int, default=20, help="timed refinements")
+    parser.add_argument(
+        "--compare", nargs=2, metavar=("A", "B"), help="alternate two engines; ratio is the time of B over that of A"
+    )
+    parser.add_argument("--profile", type=Path, metavar="FILE", help="write one refinement as a Chrome trace (JSON)")
+    parser.add_argument(
+        "--plot", type=Path, metavar="FILE", help="time 1 to 16 objects of 1k to 82k faces, and draw that (SVG)"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON line a case instead of the table")
     add_engine_arguments(parser)
     parser.set_defaults(run=run)
@@ -49,15 +61,55 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Times and prints."""
+    args.objects = args.objects or list(_PLOT_OBJECTS if args.plot else (1,))
+    if args.plot:
+        args.faces = args.faces or list(_PLOT_FACES)
+    if min(args.objects) < 1 or args.runs < 1:
+        raise InputError(f"--objects and --runs: expected at least 1, got {min(args.objects)} and {args.runs}")
+    if args.compare and (args.plot or args.profile):
+        raise InputError("--compare times two engines; --plot and --profile look at one (--engine)")
+    return _compare(args) if args.compare else _time(args)
+
+
+def _time(args: argparse.Namespace) -> int:
+    from rnnpose_ros.evaluation.start_up import measure_start_up
     from rnnpose_ros.evaluation.timing import time_refinement
 
-    if args.objects < 1 or args.runs < 1:
-        raise InputError(f"--objects and --runs: expected at least 1, got {args.objects} and {args.runs}")
-    refiner = _refiner(args)
+    cases = list(_cases(args))
+    refiner, start_up = measure_start_up(lambda: _refiner(args, args.engine), *cases[0].inputs(1))
+    measured = []
+    for case in cases:
+        for objects in args.objects:
+            timing = time_refinement(refiner, *case.inputs(objects), runs=args.runs)
+            facts = facts_of(args, refiner, case.model, objects, timing, start_up)
+            measured.append(facts)
+            print(json.dumps(facts) if args.json else table(facts), flush=True)
+    if args.profile:
+        from rnnpose_ros.evaluation.profile import write_chrome_trace
+
+        write_chrome_trace(args.profile, refiner, *cases[0].inputs(args.objects[0]))
+    if args.plot:
+        from rnnpose_ros.evaluation.cost_plot import write_cost_plot
+
+        write_cost_plot(args.plot, {(f["objects"], f["faces"]): f["p50_ms"] for f in measured})
+    return 0
+
+
+def _compare(args: argparse.Namespace) -> int:
+    from rnnpose_ros.evaluation.timing import time_alternately
+
+    first, second = args.compare
+    if first == second:
+        raise InputError(f"--compare: expected two engines, got {first!r} twice")
+    refiners = {name: _refiner(args, name) for name in (first, second)}
     for case in _cases(args):
-        timing = time_refinement(refiner, *case.inputs(args.objects), runs=args.runs)
-        facts = _facts(args, refiner, case, timing)
-        print(json.dumps(facts) if args.json else _table(facts), flush=True)
+        for objects in args.objects:
+            timings = time_alternately(refiners, *case.inputs(objects), runs=args.runs)
+            both = {
+                name: facts_of(args, refiners[name], case.model, objects, timing) for name, timing in timings.items()
+            }
+            facts = comparison(first, second, both)
+            print(json.dumps(facts) if args.json else comparison_table(facts), flush=True)
     return 0
 
 
@@ -73,14 +125,15 @@ class _Case:
         return self.frame, [self.start] * objects, {self.model.label: self.model}
 
 
-def _refiner(args: argparse.Namespace) -> Refiner:
-    if args.network == "paper":
-        return make_paper_refiner(args.weights, device=args.device, renderer=args.renderer, settings=args.set)
-    return refiner_of(args)
+def _refiner(args: argparse.Namespace, engine: str) -> Refiner:
+    settings: Any = {"device": args.device, "renderer": args.renderer, "settings": [*_WHOLE_WORK, *args.set]}
+    settings |= {"precision": args.precision, "engine": engine, "threads": args.threads}
+    make = make_paper_refiner if args.network == "paper" else load_refiner
+    return make(args.weights, **settings)
 
 
 def _cases(args: argparse.Namespace) -> Iterator[_Case]:
-    if args.network == "paper":
+    if args.network == "paper" or args.faces:
         from rnnpose_ros.evaluation.standard_case import standard_case
 
         for faces in sorted(args.faces or _STANDARD_FACES):
@@ -93,55 +146,3 @@ def _cases(args: argparse.Namespace) -> Iterator[_Case]:
     index = min(sequence.poses)
     frame = ImageFrame(rgb=sequence.frame(index), camera=sequence.camera)
     yield _Case(frame, PoseHypothesis(sequence.object.label, sequence.poses[index]), sequence.object)
-
-
-def _facts(args: argparse.Namespace, refiner: Refiner, case: _Case, timing: Timing) -> dict[str, Any]:
-    import torch
-
-    from rnnpose_ros.acceleration.engines import engine_of
-
-    config = refiner.config
-    return {
-        "network": _family(refiner),
-        "engine": engine_of(refiner.network),
-        "device": args.device,
-        "renderer": args.renderer,
-        "precision": "bfloat16" if getattr(refiner.network, "mixed_precision", False) else "float32",
-        "threads": torch.get_num_threads(),
-        "objects": args.objects,
-        "cycles": config.cycles,
-        "iterations": config.iterations,
-        "crop_px": config.crop_size,
-        "vertices": len(case.model.mesh.vertices),
-        "faces": len(case.model.mesh.faces),
-        "runs": timing.runs,
-        "p50_ms": round(timing.wall.p50_ms, 1),
-        "p95_ms": round(timing.wall.p95_ms, 1),
-        "cpu_p50_ms": round(timing.cpu.p50_ms, 1),
-        "cpu_p95_ms": round(timing.cpu.p95_ms, 1),
-        "stages_ms": {name: round(s.p50_ms, 1) for name, s in timing.stages.items()},
-        "stages_p95_ms": {name: round(s.p95_ms, 1) for name, s in timing.stages.items()},
-        "peak_rss_mb": round(timing.peak_rss_mb),
-    }
-
-
-def _family(refiner: Refiner) -> str:
-    config: Any = getattr(refiner.network, "config", None)
-    return "" if config is None else config.family
-
-
-def _table(facts: dict[str, Any]) -> str:
-    lines = [
-        f"{facts['network']} on {facts['device']} ({facts['engine']}, {facts['threads']} threads, "
-        f"{facts['precision']}, {facts['renderer']}), "
-        f"{facts['objects']} object(s) of {facts['faces']} faces, "
-        f"{facts['cycles']} cycles x {facts['iterations']} iterations, {facts['crop_px']} px crop, "
-        f"{facts['runs']} runs",
-        f"  {'':10}{'p50':>9}{'p95':>9}",
-    ]
-    for name, ms in facts["stages_ms"].items():
-        lines.append(f"  {name:10}{ms:9.1f}{facts['stages_p95_ms'][name]:9.1f} ms")
-    lines.append(f"  {'whole':10}{facts['p50_ms']:9.1f}{facts['p95_ms']:9.1f} ms")
-    lines.append(f"  {'processor':10}{facts['cpu_p50_ms']:9.1f}{facts['cpu_p95_ms']:9.1f} ms, all threads together")
-    lines.append(f"  peak memory {facts['peak_rss_mb']:7} MB resident, loading included")
-    return "\n".join(lines)

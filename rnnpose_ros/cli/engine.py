@@ -83,7 +83,7 @@ def load_refiner(
         BackendUnavailableError: The device, the engine or the renderer is not here.
         ConfigError: A setting is unknown or out of bounds.
     """
-    from rnnpose_ros.acceleration.engines import accelerate, choose_engine
+    from rnnpose_ros.acceleration.engines import accelerate, choose_engine, solver_of
     from rnnpose_ros.checkpoints.checkpoint import default_weights, load_network
     from rnnpose_ros.cli.settings import parse_settings
     from rnnpose_ros.config import build
@@ -95,11 +95,19 @@ def load_refiner(
     chosen = choose_engine(engine, device)
     plain, info = load_network(weights or default_weights(), device=device, precision=precision)
     network = accelerate(plain, chosen, threads=threads)
-    return Refiner(network, backend, config, calibration=Calibration.from_mapping(info.calibration))
+    calibration = Calibration.from_mapping(info.calibration)
+    return Refiner(network, backend, config, calibration=calibration, solve=solver_of(chosen, network))
 
 
 def make_paper_refiner(
-    weights: Path | None, *, device: str = "cpu", renderer: str = RENDERERS[0], settings: Sequence[str] = ()
+    weights: Path | None,
+    *,
+    device: str = "cpu",
+    renderer: str = RENDERERS[0],
+    precision: str = "auto",
+    engine: str = "auto",
+    threads: int = 0,
+    settings: Sequence[str] = (),
 ) -> Refiner:
     """A refiner of the published layout and conventions that takes any mesh: for measuring time, not for poses.
 
@@ -107,6 +115,9 @@ def make_paper_refiner(
         weights: A safetensors file of the ``paper`` family; random weights when None.
         device: "cpu" or "cuda".
         renderer: One of ``rendering.backends.RENDERERS``.
+        precision: As :func:`load_refiner`.
+        engine: As :func:`load_refiner`.
+        threads: As :func:`load_refiner`.
         settings: ``name=value`` entries for :class:`RefinerConfig`.
 
     Raises:
@@ -115,6 +126,7 @@ def make_paper_refiner(
     """
     import torch
 
+    from rnnpose_ros.acceleration.engines import accelerate, choose_engine
     from rnnpose_ros.checkpoints.checkpoint import load_network
     from rnnpose_ros.cli.settings import parse_settings
     from rnnpose_ros.config import build
@@ -124,14 +136,15 @@ def make_paper_refiner(
 
     config = build(RefinerConfig, parse_settings(settings))
     backend = make_renderer(renderer, device)
+    chosen = choose_engine(engine, device)
     if weights is None:
         torch.manual_seed(0)
         network = PaperNetwork(PaperConfig(input_scaling="published")).to(device).eval()
         network.trained_for = TrainedFor(convention=CropConvention.OFFICIAL)
     else:
-        loaded, _ = load_network(weights, device=device)
+        loaded, _ = load_network(weights, device=device, precision=precision)
         if not isinstance(loaded, PaperNetwork):
             raise InputError(f"{weights} holds a network of family {loaded.config.family!r}, not 'paper'")
         network = loaded
         network.trained_for = TrainedFor(convention=loaded.trained_for.convention)
-    return Refiner(network, backend, config)
+    return Refiner(accelerate(network, chosen, threads=threads), backend, config)

@@ -18,7 +18,7 @@ from rnnpose_ros.config import param
 from rnnpose_ros.networks.confidence import similarity
 from rnnpose_ros.networks.correlation import CorrelationPyramid, correlate
 from rnnpose_ros.networks.image_encoder import STRIDE, ImageEncoder, group_norm, instance_norm
-from rnnpose_ros.networks.update_block import UpdateBlock
+from rnnpose_ros.networks.update_block import HeldInput, UpdateBlock
 from rnnpose_ros.types import RenderBuffers
 
 _CONTEXT_INPUTS = 8
@@ -44,7 +44,8 @@ class EncodedPair:
     """What the network keeps of one render and one photograph for all iterations of a cycle."""
 
     correlation: CorrelationPyramid
-    context: Float[Tensor, "B I h w"]
+    context: HeldInput
+    """What the constant input does to the recurrent unit."""
     descriptors_render: Float[Tensor, "B D h w"]
     descriptors_photo: Float[Tensor, "B D h w"]
 
@@ -149,7 +150,8 @@ class RnnposeNetwork(nn.Module):
             maps = self.features(torch.cat([reference, photo * 2 - 1]))
             both = self.context(geometry)
             descriptors = self.descriptor(maps)
-        state, context = both.float().split([self.config.hidden_channels, self.config.context_channels], 1)
+            state, context = both.float().split([self.config.hidden_channels, self.config.context_channels], 1)
+            held = self.update_block.gru.hold(F.relu(context))
         features_render, features_photo = maps.chunk(2)
         descriptors_render, descriptors_photo = F.normalize(descriptors.float(), dim=1).chunk(2)
         pyramid = correlate(
@@ -158,7 +160,7 @@ class RnnposeNetwork(nn.Module):
             levels=self.config.correlation_levels,
             radius=self.config.correlation_radius,
         )
-        pair = EncodedPair(pyramid, F.relu(context), descriptors_render, descriptors_photo)
+        pair = EncodedPair(pyramid, held, descriptors_render, descriptors_photo)
         return pair, torch.tanh(state)
 
     def update(

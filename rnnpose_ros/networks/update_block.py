@@ -78,12 +78,19 @@ class ConvGRU(nn.Module):
     def hold(self, constant: Float[Tensor, "B C h w"]) -> HeldInput:
         """Convolves the first channels of the input once, for iterations that share them."""
         start, stop = self._hidden, self._hidden + constant.shape[1]
-        parts = []
-        for layer in (self.gates, self.candidate):
-            held = F.conv2d(constant, layer.weight[:, start:stop], layer.bias, padding=layer.padding)
-            parts.append((held, torch.cat([layer.weight[:, :start], layer.weight[:, stop:]], 1)))
-        (gates, gates_weight), (candidate, candidate_weight) = parts
-        return HeldInput(gates, candidate, gates_weight, candidate_weight)
+        gates, candidate = (
+            F.conv2d(constant, layer.weight[:, start:stop], layer.bias, padding=layer.padding)
+            for layer in (self.gates, self.candidate)
+        )
+        return self.held(gates, candidate, channels=int(constant.shape[1]))
+
+    def held(self, gates: Tensor, candidate: Tensor, *, channels: int) -> HeldInput:
+        """What :meth:`hold` gives, from its convolutions of so many constant channels."""
+        start, stop = self._hidden, self._hidden + channels
+        weights = (
+            torch.cat([layer.weight[:, :start], layer.weight[:, stop:]], 1) for layer in (self.gates, self.candidate)
+        )
+        return HeldInput(gates, candidate, *weights)
 
     def step(
         self, hidden: Float[Tensor, "B H h w"], held: HeldInput, changing: Float[Tensor, "B J h w"]
@@ -116,11 +123,11 @@ class UpdateBlock(nn.Module):
     def forward(
         self,
         hidden: Float[Tensor, "B H h w"],
-        context: Float[Tensor, "B I h w"],
+        context: HeldInput,
         correlation: Float[Tensor, "B C h w"],
         flow: Float[Tensor, "B 2 h w"],
     ) -> tuple[Float[Tensor, "B H h w"], Float[Tensor, "B 2 h w"], Float[Tensor, "B h w"]]:
-        """New state, change of the flow (cells), and confidence logits."""
-        hidden = self.gru(hidden, torch.cat([context, self.motion(correlation, flow)], 1))
+        """New state, change of the flow (cells), and confidence logits; the context is held by the unit."""
+        hidden = self.gru.step(hidden, context, self.motion(correlation, flow))
         for_flow, for_confidence = F.relu(self.head(hidden)).chunk(2, 1)
         return hidden, self.flow(for_flow), self.confidence(for_confidence)[:, 0]

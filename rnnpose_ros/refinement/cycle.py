@@ -13,7 +13,7 @@ from rnnpose_ros.geometry.se3 import inverse, transform
 from rnnpose_ros.networks.paper_network import PaperNetwork
 from rnnpose_ros.networks.rnnpose_network import CorrespondenceNetwork
 from rnnpose_ros.refinement.dense_field import DenseField, PaperCycleInputs
-from rnnpose_ros.refinement.field import CellField, CorrespondenceEstimator, CycleInputs, Matches
+from rnnpose_ros.refinement.field import CellField, CorrespondenceEstimator, CycleInputs, Matches, Solve
 from rnnpose_ros.refinement.official_field import OfficialField
 from rnnpose_ros.refinement.solver import SolverConfig, SolverStep
 from rnnpose_ros.stages import stage
@@ -58,6 +58,7 @@ def refine_cycle(
     iterations: int,
     solver: SolverConfig,
     weighting: str = "both",
+    solve: Solve | None = None,
 ) -> CycleOutput:
     """Refines the poses of one render: estimate the field, weigh it, solve for the pose, repeat.
 
@@ -67,10 +68,12 @@ def refine_cycle(
         iterations: Recurrent iterations, one solver step each.
         solver: Damping and limits.
         weighting: "confidence", "similarity" or "both" (their product), where the network knows both.
+        solve: Computes what the field's own step does, in another way.
     """
     field = open_field(network, inputs, weighting=weighting)
     K, T_render = inputs.camera.K.to(inputs.photo), inputs.T_render.to(inputs.photo)
     T = T_render
+    solve = solve or field.solve
     outputs = []
     for _ in range(iterations):
         T = T.detach()
@@ -79,7 +82,7 @@ def refine_cycle(
         with stage("update"):
             matches = field.match(induced)
         with stage("solve"):
-            step = field.solve(
+            step = solve(
                 T,
                 points,
                 matches.target_uv,

@@ -21,6 +21,7 @@ from rnnpose_ros.networks.rnnpose_network import CorrespondenceNetwork
 from rnnpose_ros.refinement.alignment import AlignmentConfig
 from rnnpose_ros.refinement.cycle import CycleInputs, CycleOutput, refine_cycle
 from rnnpose_ros.refinement.features import FeatureCache, ObjectFeatures
+from rnnpose_ros.refinement.field import Solve
 from rnnpose_ros.refinement.iteration_trace import describe_iterations
 from rnnpose_ros.refinement.restarts import RestartConfig, try_again
 from rnnpose_ros.refinement.solution import solution
@@ -70,7 +71,7 @@ class RefinerConfig:
     )
     settled_px: float = param(
         16.0,
-        doc="A cycle that moved the object less, and ended with render and photograph alike, is the last",
+        doc="A cycle that moved the object less, and ended with render and photograph alike, is the last; 0: never",
         unit="crop px",
         bounds=(0.0, 100.0),
         dynamic=True,
@@ -89,6 +90,7 @@ class Refiner:
         renderer: Draws the reference views, on the network's device.
         config: See :class:`RefinerConfig`.
         calibration: Turns raw measures into score and covariance; from the checkpoint.
+        solve: Computes the field's step in another way; see ``acceleration.engines.solver_of``.
     """
 
     def __init__(
@@ -98,17 +100,19 @@ class Refiner:
         config: RefinerConfig = RefinerConfig(),
         *,
         calibration: Calibration = Calibration(),  # noqa: B008 - frozen
+        solve: Solve | None = None,
     ) -> None:
         check_crop_size(network, config.crop_size)
         self.network = network
         self.renderer = renderer
         self.config = config
         self.calibration = calibration
+        self._solve = solve
         self.features = FeatureCache(renderer, network=network if isinstance(network, PaperNetwork) else None)
 
     def with_config(self, config: RefinerConfig) -> Refiner:
         """The same refiner, sharing its network and cached objects, under another configuration."""
-        other = Refiner(self.network, self.renderer, config, calibration=self.calibration)
+        other = Refiner(self.network, self.renderer, config, calibration=self.calibration, solve=self._solve)
         other.features = self.features
         return other
 
@@ -203,8 +207,9 @@ class Refiner:
             T = torch.stack([states[i].T_camera_object for i in alive]).to(camera.K)
             inputs, affine = views.prepare(T, alive)
             output = refine_cycle(
-                self.network, inputs, iterations=iterations, solver=self.config.solver, weighting=self.config.weighting
-            )
+                self.network, inputs, iterations=iterations, solver=self.config.solver,
+                weighting=self.config.weighting, solve=self._solve,
+            )  # fmt: skip
             for row, i in enumerate(alive):
                 self._advance(states[i], row, inputs, output, affine[row], (camera.height, camera.width))
                 if trace:

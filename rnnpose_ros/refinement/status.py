@@ -97,7 +97,7 @@ class CycleState:
 
         Args:
             found: By the cycle.
-            settled_px: A motion that is little, crop pixels.
+            settled_px: A motion that is little, crop pixels; 0 for going on until the last cycle.
         """
         self.T_camera_object = found.T_camera_object
         better = self.solution is None or found.is_better_than(self.solution)
@@ -105,7 +105,7 @@ class CycleState:
             self.solution = found
         assert self.solution is not None
         agree = self.solution.aligned and self.solution.agreement >= _SETTLED_AGREEMENT
-        self.finished = agree and (not better or found.motion_px < settled_px)
+        self.finished = settled_px > 0 and agree and (not better or found.motion_px < settled_px)
 
 
 def judge(state: CycleState, config: RefinerConfig, calibration: Calibration) -> RefinementResult:

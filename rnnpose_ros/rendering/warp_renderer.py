@@ -12,6 +12,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -58,7 +59,7 @@ class WarpRenderer:
         """
         self.device = torch.device(device)
         with _build_lock:
-            _start_warp()
+            start_warp()
         if self.device.type == "cuda" and not (torch.cuda.is_available() and wp.is_cuda_available()):
             raise BackendUnavailableError(
                 f"the renderer was asked for {self.device}, but there is no CUDA device for torch and Warp; "
@@ -171,8 +172,9 @@ class WarpRenderer:
         self._built.add(kernel)
 
 
-def _start_warp() -> None:
-    """Starts Warp without its greeting.
+@cache
+def start_warp() -> None:
+    """Starts Warp, once, without its greeting.
 
     Its library writes to standard error that there is no CUDA driver, whatever the log level; on a machine
     without one that is no news, so that line alone is left out.

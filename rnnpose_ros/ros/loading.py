@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 
 import torch
 
-from rnnpose_ros.acceleration.engines import accelerate, choose_engine
+from rnnpose_ros.acceleration.engines import accelerate, choose_engine, solver_of
 from rnnpose_ros.checkpoints.checkpoint import default_weights, load_network
 from rnnpose_ros.errors import AssetError, BackendUnavailableError, ConfigError
 from rnnpose_ros.geometry.camera import intrinsics
@@ -75,7 +75,8 @@ def load_engine(config: NodeConfig) -> PoseEngine:
     chosen = choose_engine(config.engine, device)
     plain, info = load_network(weights, device=device, precision=config.precision)
     network = accelerate(plain, chosen, threads=config.threads)
-    return Refiner(network, renderer, config.refine, calibration=Calibration.from_mapping(info.calibration))
+    calibration = Calibration.from_mapping(info.calibration)
+    return Refiner(network, renderer, config.refine, calibration=calibration, solve=solver_of(chosen, network))
 
 
 def own_weights(config: NodeConfig) -> Path | None:

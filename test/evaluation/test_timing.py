@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import xml.etree.ElementTree as ElementTree
+
 import pytest
 import torch
 
 from rnnpose_ros.errors import InputError
+from rnnpose_ros.evaluation.cost_plot import write_cost_plot
 from rnnpose_ros.evaluation.standard_case import FACE_COUNTS, icosphere, standard_case
 from rnnpose_ros.evaluation.timing import peak_rss_mb, spread, time_refinement
 from rnnpose_ros.geometry.camera import project
@@ -43,9 +46,19 @@ def test_stages_are_timed_only_while_a_clock_runs(now):
     assert clock.seconds["solve"] == 1.0
 
 
-def test_spread_is_median_and_ninety_fifth_percentile():
+def test_spread_is_median_and_the_high_percentiles():
     values = spread([float(v) for v in reversed(range(101))])
-    assert (values.p50_ms, values.p95_ms) == (50.0, 95.0)
+    assert (values.p50_ms, values.p95_ms, values.p99_ms) == (50.0, 95.0, 99.0)
+    assert spread([3.0, 1.0]).p99_ms == 3.0
+
+
+def test_the_plot_has_a_curve_for_each_number_of_faces(tmp_path):
+    path = tmp_path / "plots" / "cost.svg"
+    write_cost_plot(path, {(n, faces): 10.0 * n + faces / 1000 for n in (1, 4, 16) for faces in (1280, 5120)})
+    drawn = ElementTree.parse(path)
+    texts = [t.text for t in drawn.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"1,280 faces", "5,120 faces", "objects in the picture"} <= set(texts)
+    assert len(list(drawn.iter("{http://www.w3.org/2000/svg}circle"))) == 6
 
 
 def test_icosphere_is_closed_even_and_turned_outwards():

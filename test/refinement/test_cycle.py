@@ -13,6 +13,7 @@ from rnnpose_ros.geometry.rotations import rotation_angle
 from rnnpose_ros.geometry.se3 import exp_so3, from_rotation_translation, inverse, transform
 from rnnpose_ros.networks.correlation import correlate
 from rnnpose_ros.networks.rnnpose_network import EncodedPair, FieldUpdate
+from rnnpose_ros.networks.update_block import HeldInput
 from rnnpose_ros.refinement.cycle import CycleInputs, refine_cycle
 from rnnpose_ros.refinement.solver import SolverConfig
 from rnnpose_ros.rendering.warp_renderer import WarpRenderer
@@ -44,7 +45,8 @@ class Oracle(nn.Module):
         moved = transform((TRUTH @ inverse(self.T_render)).float(), points)
         self.target = project(moved, K).view(1, *depth.shape[1:], 2) / 8
         blank = torch.zeros(1, 4, *depth.shape[1:])
-        return EncodedPair(correlate(blank, blank, levels=1, radius=1), blank, blank, blank), blank
+        held = HeldInput(blank, blank, blank, blank)
+        return EncodedPair(correlate(blank, blank, levels=1, radius=1), held, blank, blank), blank
 
     def update(self, pair, hidden, cells, flow):
         delta = self.target - cells - flow
