@@ -19,6 +19,7 @@ from rnnpose_ros.evaluation.picture_strip import picture_strip
 from rnnpose_ros.files import json_text, write_whole
 
 CERTIFICATE_FILE = "certificate.json"
+CERTIFICATE_FILES = (CERTIFICATE_FILE, "certificate.html")
 
 _START_COLOR = "#9aa4b2"
 _COLORS = ("#3a6ea5", "#12805c")

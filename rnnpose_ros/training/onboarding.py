@@ -82,7 +82,8 @@ class Onboarding:
         started = time.monotonic()
         self._work.claim()
         write_mesh(order.folder, order.label, order.mesh)
-        model = self._describe(None)
+        has_weights = (order.folder / WEIGHTS_FILE).is_file()  # of an onboarding before: they serve until the new ones
+        model = self._describe(WEIGHTS_FILE if has_weights else None)
         views = HeldOutViews(model, self._work.path / "views", painter=order.painter, seed=order.seed)
         meter = ObjectMeter(model, views.get, plan=TrialPlan(seed=order.seed), folder=self._work.path / "trials")
         generic = self._refiner(order.initial)

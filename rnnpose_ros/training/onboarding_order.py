@@ -12,7 +12,7 @@ from typing import Any
 
 from rnnpose_ros.data.held_out.painters import Painter
 from rnnpose_ros.errors import ConfigError
-from rnnpose_ros.evaluation.certificate_page import CERTIFICATE_FILE
+from rnnpose_ros.evaluation.certificate_page import CERTIFICATE_FILE, CERTIFICATE_FILES
 from rnnpose_ros.files import make_folder, write_json
 from rnnpose_ros.types import Mesh
 
@@ -92,6 +92,8 @@ class WorkFolder:
                 )
             return
         make_folder(self.path)
+        for name in CERTIFICATE_FILES:  # of an onboarding before: they no longer say what is here
+            (self._order.folder / name).unlink(missing_ok=True)
         write_json(path, now)
 
     def plan(self) -> tuple[int, float] | None:
@@ -104,7 +106,7 @@ class WorkFolder:
         write_json(self.path / "plan.json", {"views": views, "minutes": minutes})
 
     def finished_verdict(self) -> tuple[bool, str] | None:
-        """The answer of the same order, where it is finished; None where it is not."""
+        """Whether the same order is certified, and the sentence; None where it is not finished."""
         content = _read(self._order.folder / CERTIFICATE_FILE)
         if content is None or content.get("order") != self._order.finished_identity or self.path.exists():
             return None
