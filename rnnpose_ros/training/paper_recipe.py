@@ -14,7 +14,7 @@ from rnnpose_ros.data.synthetic.randomization import SceneConfig, ViewRanges
 from rnnpose_ros.errors import ConfigError, InputError
 from rnnpose_ros.geometry.crop import CropConvention
 from rnnpose_ros.networks.paper_network import PaperConfig, PaperNetwork, TrainedFor
-from rnnpose_ros.objects.point_pyramid import build_pyramid, fingerprint, neighbour_limits
+from rnnpose_ros.objects.point_pyramid import RADII, build_pyramid, fingerprint, neighbour_limits
 from rnnpose_ros.paths import resolve_path
 from rnnpose_ros.refinement.features import EncodedSurface, FeatureCache, ObjectFeatures
 from rnnpose_ros.rendering.renderer import Renderer
@@ -32,6 +32,8 @@ _N1_ITSELF = ViewRanges(noise_factor=(1.0, 1.0), small_noise_share=0.0, noise_di
 _BETA2 = 0.99
 _LEAST_PX = 88
 """Of photographs: their zooms of 64 px have 8 x 8 cells, which can be halved three times."""
+_MOST_LONELY = 0.5
+"""Share of vertices without another in sight; where all are alike, normalisation over them makes gradients explode."""
 SCHEDULES = ("one-cycle", "half-cosine")
 
 
@@ -93,7 +95,7 @@ class PaperRecipe:
         CheckpointError: The initial weights cannot be used.
         ConfigError: The initial weights are another network's, no such module is there to freeze, or
             photographs are too small.
-        InputError: No objects.
+        InputError: No objects, or one whose vertices are too sparse for features to lie on them.
     """
 
     def __init__(self, config: PaperTrainingConfig, renderer: Renderer, objects: Sequence[ObjectModel]) -> None:
@@ -171,10 +173,12 @@ class PaperRecipe:
 
     def _prepare(self, model: ObjectModel) -> _Trained:
         name = f"object {model.label!r}"
+        pyramid = build_pyramid(model.mesh, limits=self.network.trained_for.neighbour_limits)
+        _check_density(pyramid, name)
         return _Trained(
             plain=self._features.get(model),
             surface=make_surface(model.mesh, device=self._renderer.device, name=name),
-            pyramid=build_pyramid(model.mesh, limits=self.network.trained_for.neighbour_limits),
+            pyramid=pyramid,
             search=VertexSearch(model.mesh, config=self.config.circle, name=name),
         )
 
@@ -210,6 +214,17 @@ class PaperRecipe:
             iterations=iterations,
             margin=self.config.crop_margin,
             circle=search.config,
+        )
+
+
+def _check_density(pyramid: PointPyramid, name: str) -> None:
+    """Refuses meshes of which the 3D encoders would see nothing."""
+    table = pyramid.neighbours[0]
+    lonely = float((table[:, 1] == len(table)).float().mean()) if table.shape[1] > 1 else 1.0
+    if lonely > _MOST_LONELY:
+        raise InputError(
+            f"{name}: {100 * lonely:.0f} % of its {len(table)} vertices have no other within {RADII[0]} of its size: "
+            "nothing can be learned of its shape; subdivide its faces, and use the finer mesh for refining too"
         )
 
 
