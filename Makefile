@@ -38,8 +38,10 @@ benchmark-data: setup  ## render the benchmark SYN into benchmark_data/syn/ (BEN
 	@$(BIN)/python -c 'import mitsuba' 2>/dev/null || $(BIN)/python -m pip install --quiet -e '.[pathtracer]'
 	@$(BIN)/rnnpose benchmark_data $(BENCHMARK_ARGS)
 
-soak: setup  ## what takes long: the refiner under a flood of made-up messages (MESSAGES=1000000)
+soak: setup  ## what takes long: made-up messages (MESSAGES=1000000), starts and stops (CYCLES=1000), a replay (MINUTES=30)
 	PYTHONPATH=test $(BIN)/python -m ros.fuzz_messages --messages $(or $(MESSAGES),100000)
+	$(BIN)/rnnpose soak cycles --count $(or $(CYCLES),200)
+	$(BIN)/rnnpose soak replay --minutes $(or $(MINUTES),30)
 
 clean:  ## remove .venv and everything that was built
 	rm -rf .venv build install log demo_out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

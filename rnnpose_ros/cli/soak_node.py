@@ -31,6 +31,11 @@ def domain_id() -> int:
     return 1 + os.getpid() % 100
 
 
+def namespace() -> str:
+    """Of node and camera: others may be in the same domain."""
+    return f"soak_{os.getpid()}"
+
+
 class NodeProcess:
     """A refiner node of its own, with its log in a file.
 
@@ -45,11 +50,17 @@ class NodeProcess:
         self._log = Path(tempfile.mkstemp(suffix=".log")[1]) if out is None else out.with_suffix(".log")
         self._is_temporary = out is None
         self._text = ""
-        values = {"engine": engine, "objects_file": str(sequence.object.mesh_path)}
+        values = {
+            "engine": engine,
+            "objects_file": str(sequence.object.mesh_path),
+            "tf.frame_prefix": f"{namespace()}/",
+        }
         arguments = [part for name, value in values.items() for part in ("-p", f"{name}:={value}")]
         self._began = time.monotonic()
         start = _fork if preloaded else _spawn
-        self._handle: subprocess.Popen[bytes] | _Forked = start(["--ros-args", *arguments], self._log)
+        self._handle: subprocess.Popen[bytes] | _Forked = start(
+            ["--ros-args", "-r", f"__ns:=/{namespace()}", *arguments], self._log
+        )
 
     def wait_until_up(self, camera: SoakCamera) -> float:
         """Seconds from its start until it listens.

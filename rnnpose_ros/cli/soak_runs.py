@@ -11,7 +11,7 @@ import numpy as np
 from scipy.stats import theilslopes
 
 from rnnpose_ros.cli.progress_line import ProgressLine
-from rnnpose_ros.cli.soak_node import STOP_LIMIT_S, NodeProcess, domain_id
+from rnnpose_ros.cli.soak_node import STOP_LIMIT_S, NodeProcess, domain_id, namespace
 from rnnpose_ros.ros.soak_camera import SoakCamera
 from rnnpose_ros.sources.perturbed import PerturbedPoses
 from rnnpose_ros.sources.recorded import FrameClock, RecordedPoses
@@ -92,7 +92,7 @@ def soak_cycles(data: str, count: int, *, engine: str, out: Path | None, preload
     sequence = read_sequence(data)
     frames = _first_frames(sequence, 1)
     starts_s, stops_s, codes, logs, unanswered = [], [], [], [], 0
-    camera = SoakCamera(domain_id())
+    camera = SoakCamera(domain_id(), namespace())
     try:
         with ProgressLine("soak") as line:
             for i in range(count):
@@ -130,7 +130,7 @@ def soak_replay(data: str, *, minutes: float, rate_hz: float, engine: str, out: 
     """
     sequence = read_sequence(data)
     frames = _first_frames(sequence, _MOST_FRAMES)
-    camera = SoakCamera(domain_id())
+    camera = SoakCamera(domain_id(), namespace())
     node = NodeProcess(sequence, engine=engine, out=out)
     readings: list[tuple[float, float]] = []
     try:

@@ -48,20 +48,22 @@ class SoakCounts:
 
 
 class SoakCamera:
-    """Publishes ``image``, ``camera_info`` and ``initial_detections``, and listens to ``/rnnpose/detections`` and /tf.
+    """Publishes ``image``, ``camera_info`` and ``initial_detections``, and listens to a refiner and /tf.
 
     Args:
         domain_id: Of the graph.
+        namespace: Of the refiner, which is called rnnpose there, and of its frames.
     """
 
-    def __init__(self, domain_id: int) -> None:
+    def __init__(self, domain_id: int, namespace: str) -> None:
         self._context = Context()
         rclpy.init(args=[], context=self._context, domain_id=domain_id)
-        self._node = Node("soak_camera", context=self._context)
+        self._node = Node("soak_camera", context=self._context, namespace=namespace)
+        self._prefix = f"{namespace}/"
         self._images = self._node.create_publisher(Image, "image", QoSProfile(depth=5))
         self._infos = self._node.create_publisher(CameraInfo, "camera_info", QoSProfile(depth=5))
         self._poses = self._node.create_publisher(Detection3DArray, "initial_detections", 10)
-        self._node.create_subscription(Detection3DArray, "/rnnpose/detections", self._on_answer, 100)
+        self._node.create_subscription(Detection3DArray, "rnnpose/detections", self._on_answer, 100)
         self._node.create_subscription(TFMessage, "/tf", self._on_transforms, 100)
         self._lock = threading.Lock()
         self._sent = self._answers = self._tracked = self._transforms = self._newer = 0
@@ -77,7 +79,7 @@ class SoakCamera:
         deadline = time.monotonic() + timeout_s
         publishers = (self._images, self._infos, self._poses)
         while time.monotonic() < deadline:
-            is_heard = self._node.count_publishers("/rnnpose/detections")
+            is_heard = self._node.count_publishers(self._node.resolve_topic_name("rnnpose/detections"))
             if is_heard and all(publisher.get_subscription_count() for publisher in publishers):
                 return True
             time.sleep(0.02)
@@ -130,9 +132,10 @@ class SoakCamera:
             self._latencies_s.append(late_s)
 
     def _on_transforms(self, message: TFMessage) -> None:
+        own = [each for each in message.transforms if each.child_frame_id.startswith(self._prefix)]
         with self._lock:
-            self._transforms += len(message.transforms)
-            self._newer += sum(stamp_ns(each.header.stamp) > self._newest_ns for each in message.transforms)
+            self._transforms += len(own)
+            self._newer += sum(stamp_ns(each.header.stamp) > self._newest_ns for each in own)
 
     def _spin(self) -> None:
         try:

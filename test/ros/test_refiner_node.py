@@ -202,7 +202,7 @@ def test_a_best_effort_camera_is_heard(graph: Graph, cube_mesh: Path) -> None:
     assert len(graph.round_trip(T0).detections) == 1
 
 
-def test_debug_images_have_the_images_header_and_size(graph: Graph, cube_mesh: Path) -> None:
+def test_a14_score_images_and_the_others_have_the_images_header_and_size(graph: Graph, cube_mesh: Path) -> None:
     from sensor_msgs.msg import Image
 
     from rnnpose_ros.ros.images import rgb_from_message
