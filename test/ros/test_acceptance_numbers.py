@@ -102,7 +102,7 @@ def test_a13_covariance(graph: Graph, cube_mesh: Path) -> None:
     assert np.mean(np.array(squared) < chi2.ppf(0.95, 6)) > 0.9, "the 95 % ellipsoid holds what it says"
 
 
-@pytest.mark.parametrize("frames", [6, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("frames", [4, pytest.param(40, marks=pytest.mark.slow)])
 def test_a14_score(frames: int) -> None:
     """The score tells right results from wrong ones: area under the ROC curve at least 0.95."""
     from rnnpose_ros.cli.engine import load_refiner
