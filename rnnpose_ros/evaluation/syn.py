@@ -47,6 +47,8 @@ class SynTrial:
     initial_add: float
     """Diameters."""
     add: float
+    add_at_true_depth: float
+    """Of the refined pose moved along the ray through the object's centre to where it is true, diameters."""
     mssd: float
     """Diameters."""
     mspd_px: float
@@ -144,7 +146,7 @@ class SynMeter:
             frame = replace(frame, rgb=without_colour(frame.rgb))
         hypotheses = [PoseHypothesis(model.label, T, source="perturbed") for T in starts]
         results = self._refiner(image).refine(frame, hypotheses, {model.label: model})
-        before, after = self._errors(image, frame, starts, results)
+        before, after, at_depth = self._errors(image, frame, starts, results)
         symmetric = dataset.models.objects[number].is_symmetric
         entry = self._entry(image)
         for k, result in enumerate(results):
@@ -161,6 +163,7 @@ class SynMeter:
                 size_px=float(image.K[0, 0, 0]) * model.diameter / float(_truth(image)[2, 3]),
                 initial_add=float((before.add_s if symmetric else before.add)[k]) / model.diameter,
                 add=float((after.add_s if symmetric else after.add)[k]) / model.diameter,
+                add_at_true_depth=float((at_depth.add_s if symmetric else at_depth.add)[k]) / model.diameter,
                 mssd=float(after.mssd[k]) / model.diameter,
                 mspd_px=float(after.mspd[k]),
                 initial_px=float(before.projection_px[k]),
@@ -176,8 +179,11 @@ class SynMeter:
 
     def _errors(
         self, image: BopImage, frame: ImageFrame, starts: Tensor, results: Sequence[RefinementResult]
-    ) -> tuple[PoseErrors, PoseErrors]:
-        """Of the starts and of the results; of a pose that has equals, the one nearest to the truth is measured."""
+    ) -> tuple[PoseErrors, PoseErrors, PoseErrors]:
+        """Of the starts, of the results, and of the results at their true depth.
+
+        Of a pose that has equals, the one nearest to the truth is measured.
+        """
         assert image.annotations
         truth, model = _truth(image), self._benchmark.dataset.evaluation_models[image.annotations[0].object_id]
         refiner = self._refiner(image)
@@ -186,7 +192,7 @@ class SynMeter:
         seen = visible_points(depth, truth, frame.camera)
         refined = torch.stack([result.T_camera_object.double().cpu() for result in results])
         truths = truth.expand_as(refined)
-        before, after = (
+        before, after, at_depth = (
             pose_errors(
                 nearest_symmetric(T, model.symmetries, truths),
                 truths,
@@ -194,9 +200,20 @@ class SynMeter:
                 camera=frame.camera,
                 visible_points_object=seen,
             )
-            for T in (starts, refined)
+            for T in (starts, refined, at_true_depth(refined, truth, model.centre.double()))
         )
-        return before, after
+        return before, after, at_depth
+
+
+def at_true_depth(
+    T_camera_object: Float[Tensor, "N 4 4"], truth: Float[Tensor, "4 4"], centre_object: Float[Tensor, "3"]
+) -> Float[Tensor, "N 4 4"]:
+    """The poses moved along the ray through the object's centre until that is as deep as it truly is."""
+    centres = T_camera_object[:, :3, :3] @ centre_object + T_camera_object[:, :3, 3]
+    true_depth = truth[2, :3] @ centre_object + truth[2, 3]
+    moved = T_camera_object.clone()
+    moved[:, :3, 3] += centres * (true_depth / centres[:, 2:] - 1)
+    return moved
 
 
 def without_colour(rgb: Tensor) -> Tensor:

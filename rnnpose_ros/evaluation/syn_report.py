@@ -19,11 +19,12 @@ from rnnpose_ros.files import write_whole
 
 _COLORS = ("#12805c", "#2f6fb3", "#b3362b", "#8a5a00", "#6b4fa0")
 _HEADS = (
-    "", "trials", "start 0.1d", "0.1d", "0.05d", "0.02d", "start 5 px", "5 px", "visible 2 px", "MSPD",
+    "", "trials", "start 0.1d", "0.1d", "0.05d", "0.02d", "0.1d true z", "start 5 px", "5 px", "visible 2 px", "MSPD",
     "deg", "mm", "ECE", "AUROC",
 )  # fmt: skip
 _LEGEND = (
-    "ADD(-S) recall at shares of the diameter, of the start poses and refined; share with a projection error under "
+    "ADD(-S) recall at shares of the diameter, of the start poses and refined, and refined if its depth "
+    "were right (moved along the ray through the object's centre); share with a projection error under "
     "5 px over all vertices, under 2 px over the visible surface; BOP's average recall of MSPD; median rotation and "
     "translation errors; calibration error of the score, and how well it tells right (0.1d) from wrong."
 )
@@ -85,9 +86,10 @@ def write_page(path: Path, trials: Sequence[SynTrial], *, noise: str, facts: Map
 
 
 def _cells(s: Scores) -> list[str]:
-    shares = (s.start_add_10, s.add_10, s.add_05, s.add_02, s.start_all_5px, s.all_5px, s.visible_2px, s.mspd)
+    recalls = (s.start_add_10, s.add_10, s.add_05, s.add_02, s.add_10_at_true_depth)
+    in_pixels = (s.start_all_5px, s.all_5px, s.visible_2px, s.mspd)
     figures = (s.median_deg, s.median_mm, s.calibration_error, s.auroc)
-    return [s.group, str(s.trials), *map(share, shares), *map(number, figures)]
+    return [s.group, str(s.trials), *map(share, (*recalls, *in_pixels)), *map(number, figures)]
 
 
 def _aligned(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -29,6 +29,8 @@ class Scores:
     add_10: float
     add_05: float
     add_02: float
+    add_10_at_true_depth: float
+    """What it would be if every pose were moved along its ray to the true depth: what depth alone costs."""
     start_all_5px: float
     all_5px: float
     """Share with a projection error under 5 px over all vertices."""
@@ -64,6 +66,7 @@ def scores(group: str, trials: Sequence[SynTrial]) -> Scores:
         add_10=under(lambda t: t.add, 0.1),
         add_05=under(lambda t: t.add, 0.05),
         add_02=under(lambda t: t.add, 0.02),
+        add_10_at_true_depth=under(lambda t: t.add_at_true_depth, 0.1),
         start_all_5px=under(lambda t: t.initial_px, 5.0),
         all_5px=under(lambda t: t.refined_px, 5.0),
         visible_2px=under(lambda t: t.refined_visible_px, 2.0),

@@ -13,7 +13,7 @@ import torch
 
 from rnnpose_ros.cli.main import main
 from rnnpose_ros.data.syn.reading import Benchmark, read_benchmark
-from rnnpose_ros.evaluation.syn import BASIN_DEG, SynMeter, SynTrial
+from rnnpose_ros.evaluation.syn import BASIN_DEG, SynMeter, SynTrial, at_true_depth
 from rnnpose_ros.evaluation.syn_retake import TrainingRetake
 from rnnpose_ros.evaluation.syn_scores import grouped_scores, scores
 from rnnpose_ros.refinement.features import FeatureCache
@@ -79,9 +79,24 @@ def test_a_refiner_that_does_nothing_scores_as_the_starts_do(benchmark):
 def test_the_truth_has_no_error(benchmark):
     trials = list(meter(benchmark, Known(truths(benchmark))).trials())
     assert max(t.add for t in trials) < 1e-5
+    assert max(t.add_at_true_depth for t in trials) < 1e-5
     assert max(t.refined_px for t in trials) < 1e-2
     overall = grouped_scores(trials)[-1]
     assert (overall.add_02, overall.visible_2px, overall.mspd, overall.calibration_error) == (1.0, 1.0, 1.0, 0.0)
+
+
+def test_a_pose_that_is_only_too_deep_along_its_ray_comes_back_whole():
+    truth = torch.eye(4, dtype=torch.float64)
+    truth[:3, 3] = torch.tensor([0.1, -0.2, 0.8])
+    centre = torch.tensor([0.03, 0.0, 0.1], dtype=torch.float64)
+    deeper = truth.clone()
+    deeper[:3, 3] += 0.3 * (truth[:3, 3] + centre)
+    turned = deeper.clone()
+    turned[:3, :3] = torch.diag(torch.tensor([-1.0, -1.0, 1.0], dtype=torch.float64))
+    back, still_turned = at_true_depth(torch.stack([deeper, turned]), truth, centre)
+    torch.testing.assert_close(back, truth)
+    assert float(still_turned[2, 3]) == pytest.approx(0.8)
+    assert torch.equal(still_turned[:3, :3], turned[:3, :3])
 
 
 def test_the_basin_turns_every_frame_by_every_angle(benchmark):
