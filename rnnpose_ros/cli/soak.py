@@ -29,7 +29,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         default = "fake" if kind is cycles else "auto"
         kind.add_argument("--engine", default=default, help="of the node, see its parameter engine")
         kind.add_argument("--data", default=_SEQUENCE, help="folder of the sequence that is played")
-        kind.add_argument("--out", type=Path, help="write the report here as JSON, and the node's log beside it")
+        kind.add_argument(
+            "--out",
+            type=Path,
+            help="write the report here as JSON, the node's log and the memory over time (CSV) beside it",
+        )
     parser.set_defaults(run=run)
 
 

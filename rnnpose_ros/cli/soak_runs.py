@@ -56,6 +56,7 @@ class ReplayReport:
 
     minutes: float
     images: int
+    unsent: int
     answers: int
     tracked: int
     latency_p50_s: float
@@ -140,12 +141,16 @@ def soak_replay(data: str, *, minutes: float, rate_hz: float, engine: str, out: 
     finally:
         node.kill()
         camera.close()
+    if out is not None:
+        lines = [f"{second:.1f},{kilobytes:.0f}" for second, kilobytes in readings]
+        out.with_suffix(".csv").write_text("\n".join(["seconds,resident_kb", *lines]) + "\n")
     counts = camera.counts()
     ages_s = np.array(counts.latencies_s or (np.nan,))
     warm = np.array(readings[int(_WARM_UP_SHARE * len(readings)) :])
     return ReplayReport(
         minutes=minutes,
         images=counts.images,
+        unsent=counts.unsent,
         answers=counts.answers,
         tracked=counts.tracked,
         latency_p50_s=round(float(np.percentile(ages_s, 50)), 3),
