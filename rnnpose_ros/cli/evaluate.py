@@ -8,11 +8,15 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rnnpose_ros.cli.engine import add_engine_arguments, refiner_of
 from rnnpose_ros.cli.evaluate_benchmark import add_benchmark_arguments, run_benchmark
 from rnnpose_ros.cli.evaluate_dataset import add_stages
 from rnnpose_ros.errors import ConfigError, InputError
+
+if TYPE_CHECKING:
+    from rnnpose_ros.geometry.perturbation import PoseNoise
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -21,7 +25,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--data", type=Path, help="folder: camera.json, poses.json, mesh, video or pictures")
     parser.add_argument("--seeds", type=int, help="starts per frame (default: 3; of the benchmark 1, at most 3)")
     parser.add_argument(
-        "--noise", help="factor on the start noise N1 (15 deg, 1/1/5 cm; default 1); of the benchmark N1, N2 or N3"
+        "--noise", help="of the starts: N1 (15 deg, 1/1/5 cm; default), N2, N3 (45 to 90 deg), or a factor on N1"
+    )
+    parser.add_argument(
+        "--spread",
+        type=int,
+        default=1,
+        metavar="N",
+        help="refine from N poses: each start and turns of it up to 90 deg",
     )
     parser.add_argument("--every", type=int, default=1, help="take every so many reference frames")
     parser.add_argument(
@@ -40,6 +51,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Evaluates and prints."""
     if args.benchmark:
+        if args.spread != 1:
+            raise InputError("--spread is for sequences (--data), not for --benchmark")
         return run_benchmark(args)
     from rnnpose_ros.evaluation.benchmark import Trial, evaluate_sequence, summarize
     from rnnpose_ros.sources.sequence import read_sequence
@@ -49,11 +62,14 @@ def run(args: argparse.Namespace) -> int:
     sequence = read_sequence(args.data)
     refiner = refiner_of(args)
     trials: list[Trial] = []
-    seeds, noise_scale = args.seeds or 3, _factor(args.noise)
+    seeds, (noise, noise_scale) = args.seeds or 3, _noise(args.noise)
+    if not 1 <= args.spread <= 1000:
+        raise ConfigError(f"--spread: expected 1 to 1000 poses, got {args.spread}")
     total = seeds * len(sorted(sequence.poses)[:: args.every])
     for trial in evaluate_sequence(
-        refiner, sequence, seeds=seeds, noise_scale=noise_scale, every=args.every, grey=args.grey
-    ):
+        refiner, sequence, seeds=seeds, noise=noise, noise_scale=noise_scale, spread=args.spread, every=args.every,
+        grey=args.grey,
+    ):  # fmt: skip
         trials.append(trial)
         if sys.stderr.isatty():
             print(f"\r{len(trials)}/{total}", end="", file=sys.stderr, flush=True)
@@ -64,14 +80,19 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _factor(noise: str | None) -> float:
+def _noise(text: str | None) -> tuple[PoseNoise, float]:
+    """The start noise, and the factor on it."""
+    from rnnpose_ros.geometry.perturbation import N1, NOISES
+
+    if text in NOISES:
+        return NOISES[text], 1.0
     try:
-        factor = 1.0 if noise is None else float(noise)
+        factor = 1.0 if text is None else float(text)
     except ValueError:
         factor = -1.0
     if not 0.0 <= factor < 100.0:
-        raise ConfigError(f"--noise: expected a factor on N1, such as 0.2, got {noise!r}")
-    return factor
+        raise ConfigError(f"--noise: expected {', '.join(NOISES)} or a factor on N1, such as 0.2, got {text!r}")
+    return N1, factor
 
 
 def _table(summary: dict[str, float]) -> str:

@@ -10,10 +10,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rnnpose_ros.evaluation.metrics import pose_errors, visible_points
-from rnnpose_ros.geometry.perturbation import N1, perturb
+from rnnpose_ros.geometry.perturbation import N1, PoseNoise, perturb
 from rnnpose_ros.refinement.refiner import Refiner
+from rnnpose_ros.refinement.restarts import poses_around
 from rnnpose_ros.sources.sequence import Sequence as ImageSequence
-from rnnpose_ros.types import ImageFrame, PoseHypothesis, RefinementStatus
+from rnnpose_ros.types import ImageFrame, ObjectModel, PoseHypothesis, RefinementResult, RefinementStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +41,14 @@ def evaluate_sequence(
     sequence: ImageSequence,
     *,
     seeds: int = 3,
+    noise: PoseNoise = N1,
     noise_scale: float = 1.0,
+    spread: int = 1,
     cycles: int | None = None,
     every: int = 1,
     grey: bool = False,
 ) -> Iterator[Trial]:
-    """Refines every frame that has a reference pose, from start noise N1.
+    """Refines every frame that has a reference pose, from start noise.
 
     The start of a frame and seed is always the same: the noise is drawn from ``1000 * frame + seed``.
 
@@ -53,7 +56,9 @@ def evaluate_sequence(
         refiner: With its weights.
         sequence: Pictures and reference poses.
         seeds: Starts per frame.
-        noise_scale: Factor on N1.
+        noise: Of the starts.
+        noise_scale: Factor on it.
+        spread: Poses that each is refined from, the start and turns of it within 90 degrees.
         cycles: Instead of the configured number.
         every: Only every so many reference frames.
         grey: Take the colour out of the pictures.
@@ -62,11 +67,10 @@ def evaluate_sequence(
     for index, rgb in sequence.frames(sorted(sequence.poses)[::every]):
         truth = sequence.poses[index]
         frame = ImageFrame(rgb=_without_colour(rgb) if grey else rgb, camera=camera)
-        starts = torch.cat([_start(truth, model.centre, index, seed, noise_scale) for seed in range(seeds)])
+        starts = torch.cat([_start(truth, model.centre, index, seed, noise, noise_scale) for seed in range(seeds)])
         buffers = refiner.renderer.render([refiner.features.get(model).mesh], truth[None], camera)
         seen = visible_points(buffers.depth[0], truth, camera)
-        hypotheses = [PoseHypothesis(model.label, T, source="perturbed") for T in starts]
-        results = refiner.refine(frame, hypotheses, {model.label: model}, cycles=cycles)
+        results = _refined(refiner, frame, starts, model, spread=spread, cycles=cycles)
         refined = torch.stack([r.T_camera_object for r in results])
         truths = truth.expand(seeds, 4, 4)
         before = pose_errors(starts, truths, model=model, camera=camera, visible_points_object=seen)
@@ -106,11 +110,33 @@ def summarize(trials: Sequence[Trial]) -> dict[str, float]:
     return summary
 
 
+def _refined(
+    refiner: Refiner,
+    frame: ImageFrame,
+    starts: Float[Tensor, "K 4 4"],
+    model: ObjectModel,
+    *,
+    spread: int,
+    cycles: int | None,
+) -> list[RefinementResult]:
+    """One result of each start."""
+    objects = {model.label: model}
+    if spread == 1:
+        hypotheses = [PoseHypothesis(model.label, T, source="perturbed") for T in starts]
+        return refiner.refine(frame, hypotheses, objects, cycles=cycles)
+    results = []
+    for start in starts:
+        poses = poses_around(start, model, count=spread, within_deg=90.0)
+        hypotheses = [PoseHypothesis(model.label, T, source="perturbed") for T in poses]
+        results += refiner.refine_best(frame, hypotheses, objects, cycles=cycles)
+    return results
+
+
 def _start(
-    truth: Float[Tensor, "4 4"], centre: Float[Tensor, "3"], index: int, seed: int, scale: float
+    truth: Float[Tensor, "4 4"], centre: Float[Tensor, "3"], index: int, seed: int, noise: PoseNoise, scale: float
 ) -> Float[Tensor, "1 4 4"]:
     generator = torch.Generator().manual_seed(1000 * index + seed)
-    return perturb(truth[None], noise=N1, scale=scale, generator=generator, centre_object=centre[None])
+    return perturb(truth[None], noise=noise, scale=scale, generator=generator, centre_object=centre[None])
 
 
 def _without_colour(rgb: Tensor) -> Tensor:

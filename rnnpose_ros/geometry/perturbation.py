@@ -83,6 +83,20 @@ def perturb(
     return from_rotation_translation(R, t).to(T_camera_object)
 
 
+def turns_within(angle: float, *, count: int) -> Float[Tensor, "K 3"]:
+    """Rotation vectors spread evenly over all turns up to an angle in radians; always the same, float64.
+
+    Three coordinates of the additive sequence of the generalised golden ratio (Roberts 2018), taken to the ball of
+    rotation vectors so that equal volumes hold equally many.
+    """
+    ratio = 1.2207440846057596  # of three dimensions: the root of x^4 = x + 1
+    steps = torch.tensor([ratio**-1, ratio**-2, ratio**-3], dtype=torch.float64)
+    u = (0.5 + torch.arange(1, count + 1, dtype=torch.float64)[:, None] * steps) % 1.0
+    z, around, radius = 1 - 2 * u[:, 0], 2 * math.pi * u[:, 1], angle * u[:, 2] ** (1 / 3)
+    flat = (1 - z * z).sqrt()
+    return radius[:, None] * torch.stack([flat * around.cos(), flat * around.sin(), z], -1)
+
+
 def _euler_turns(noise: PoseNoise, factor: Float[Tensor, "B"], generator: torch.Generator) -> Float[Tensor, "B 3 3"]:
     """Gaussian Euler angles; what exceeds the cap is drawn again."""
     batch = len(factor)

@@ -23,7 +23,7 @@ from rnnpose_ros.refinement.cycle import CycleInputs, CycleOutput, refine_cycle
 from rnnpose_ros.refinement.features import FeatureCache, ObjectFeatures
 from rnnpose_ros.refinement.field import Solve
 from rnnpose_ros.refinement.iteration_trace import describe_iterations
-from rnnpose_ros.refinement.restarts import RestartConfig, try_again
+from rnnpose_ros.refinement.restarts import Refine, RestartConfig, finish_best, try_again
 from rnnpose_ros.refinement.solution import solution
 from rnnpose_ros.refinement.solver import SolverConfig
 from rnnpose_ros.refinement.status import Calibration, CycleState, judge
@@ -144,16 +144,7 @@ class Refiner:
         Raises:
             InputError: The image does not fit its camera, or a label is unknown.
         """
-        _check_frame(frame)
-        unknown = sorted({h.label for h in hypotheses if h.label not in objects})
-        if unknown:
-            raise InputError(f"no object is called {unknown[0]!r}; known: {sorted(objects)}")
-        device = self.renderer.device
-        image = frame.rgb.to(device)
-        camera = dataclasses.replace(frame.camera, K=frame.camera.K.to(device, torch.float64))
-        refine = partial(
-            self._refine_all, image, camera, objects, iterations=iterations or self.config.iterations, trace=trace
-        )
+        refine = self._refining(frame, hypotheses, objects, iterations=iterations, trace=trace)
         results = refine(hypotheses, cycles or self.config.cycles)
         restarts = self.config.restarts
         if cycles is not None or restarts.count == 0 or isinstance(self.network, PaperNetwork):
@@ -164,6 +155,65 @@ class Refiner:
             else r
             for h, r in zip(hypotheses, results, strict=True)
         ]
+
+    @torch.inference_mode()
+    def refine_best(
+        self,
+        frame: ImageFrame,
+        hypotheses: Sequence[PoseHypothesis],
+        objects: Mapping[str, ObjectModel],
+        *,
+        keep: int = 1,
+        cycles: int | None = None,
+        iterations: int | None = None,
+        trace: bool = False,
+    ) -> list[RefinementResult]:
+        """Refines several starts of one object: all for one cycle in batches, those that then score best to the end.
+
+        For an object of which too little is known for one start; see :func:`~.restarts.poses_around`. Nothing is
+        tried again around them.
+
+        Args:
+            frame: Rectified colour image with its camera.
+            hypotheses: Where the object may be, camera frame of ``frame``.
+            objects: What is known of each label.
+            keep: How many are refined to the end.
+            cycles: Instead of the configured number.
+            iterations: Instead of the configured number.
+            trace: Keep every iteration in the results, for pictures.
+
+        Returns:
+            ``keep`` results, or fewer where there are fewer starts; the best score first.
+
+        Raises:
+            InputError: As :meth:`refine`; no start or starts of several objects; nothing to keep.
+        """
+        labels = sorted({h.label for h in hypotheses})
+        if len(labels) != 1 or keep < 1:
+            raise InputError(f"expected starts of one object and at least 1 to keep, got objects {labels}, keep {keep}")
+        refine = self._refining(frame, hypotheses, objects, iterations=iterations, trace=trace)
+        return finish_best(hypotheses, refine=refine, cycles=cycles or self.config.cycles, keep=keep)
+
+    def _refining(
+        self,
+        frame: ImageFrame,
+        hypotheses: Sequence[PoseHypothesis],
+        objects: Mapping[str, ObjectModel],
+        *,
+        iterations: int | None,
+        trace: bool,
+    ) -> Refine:
+        """What refines hypotheses on this picture, once it is checked and on the device."""
+        _check_frame(frame)
+        unknown = sorted({h.label for h in hypotheses if h.label not in objects})
+        if unknown:
+            raise InputError(f"no object is called {unknown[0]!r}; known: {sorted(objects)}")
+        device = self.renderer.device
+        image = frame.rgb.to(device)
+        camera = dataclasses.replace(frame.camera, K=frame.camera.K.to(device, torch.float64))
+        return partial(
+            self._refine_all, image, camera, objects, iterations=iterations or self.config.iterations, trace=trace
+        )
 
     def _refine_all(
         self,

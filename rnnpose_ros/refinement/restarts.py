@@ -1,8 +1,9 @@
-"""Further starts for an object that was not found from the given one."""
+"""Several starts for one object: further ones where none was right, and the choice among them."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -11,8 +12,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rnnpose_ros.config import param
-from rnnpose_ros.geometry.perturbation import N1, perturb
-from rnnpose_ros.types import ObjectModel, PoseHypothesis, RefinementResult
+from rnnpose_ros.geometry.perturbation import N1, perturb, turns_within
+from rnnpose_ros.geometry.se3 import increment_about, transform
+from rnnpose_ros.types import IterationTrace, ObjectModel, PoseHypothesis, RefinementResult
 
 _SEED = 20220625
 
@@ -33,6 +35,27 @@ class RestartConfig:
     )
 
 
+def poses_around(
+    T_camera_object: Float[Tensor, "4 4"], model: ObjectModel, *, count: int, within_deg: float
+) -> Float[Tensor, "K 4 4"]:
+    """A pose, and the same turned about the object's centre, evenly over all turns up to an angle.
+
+    Args:
+        T_camera_object: The first of them.
+        model: The object.
+        count: Of all of them.
+        within_deg: The largest turn.
+
+    Returns:
+        Always the same for the same pose, float64.
+    """
+    T = T_camera_object.double()
+    turns = torch.cat([torch.zeros(1, 3).double(), turns_within(math.radians(within_deg), count=count - 1)])
+    centre = transform(T, model.centre.to(T)[None])
+    xi = torch.cat([torch.zeros_like(turns), turns], -1)
+    return increment_about(T.expand(count, 4, 4), xi, centre.expand(count, 3))
+
+
 def restart_poses(
     T_camera_object: Float[Tensor, "4 4"], model: ObjectModel, config: RestartConfig
 ) -> Float[Tensor, "K 4 4"]:
@@ -50,6 +73,30 @@ Refine = Callable[[Sequence[PoseHypothesis], int], list[RefinementResult]]
 """Refines these hypotheses with so many cycles."""
 
 
+def finish_best(
+    hypotheses: Sequence[PoseHypothesis], *, refine: Refine, cycles: int, keep: int = 1
+) -> list[RefinementResult]:
+    """Refines several starts of one object: all for one cycle, those that then score best to the end.
+
+    Args:
+        hypotheses: Where the object may be.
+        refine: Refines hypotheses in batches.
+        cycles: Of a whole refinement.
+        keep: How many are refined to the end.
+
+    Returns:
+        The results of those, the best score first.
+    """
+    tried = sorted(zip(hypotheses, refine(hypotheses, 1), strict=True), key=lambda pair: -pair[1].score)[:keep]
+    results = [first for _, first in tried]
+    going = [i for i, first in enumerate(results) if first.measures is not None]
+    if cycles > 1 and going:
+        poses = [dataclasses.replace(tried[i][0], T_camera_object=results[i].T_camera_object) for i in going]
+        for i, last in zip(going, refine(poses, cycles - 1), strict=True):
+            results[i] = dataclasses.replace(last, trace=_joined(results[i].trace, last.trace))
+    return sorted(results, key=lambda result: -result.score)
+
+
 def try_again(
     hypothesis: PoseHypothesis,
     first: RefinementResult,
@@ -59,13 +106,13 @@ def try_again(
     cycles: int,
     config: RestartConfig,
 ) -> RefinementResult:
-    """Refines from further starts: all of them for one cycle, the one that then scores best to the end.
+    """Refines from further starts around a rough pose; see :func:`finish_best`.
 
     Args:
         hypothesis: The rough pose.
         first: What came of it.
         model: The object.
-        refine: Refines hypotheses in one batch.
+        refine: Refines hypotheses in batches.
         cycles: Of a whole refinement.
         config: See :class:`RestartConfig`.
 
@@ -73,8 +120,15 @@ def try_again(
         The best-scoring result, which may be ``first``.
     """
     poses = restart_poses(hypothesis.T_camera_object, model, config)
-    tried = refine([dataclasses.replace(hypothesis, T_camera_object=T) for T in poses], 1)
-    best = max(tried, key=lambda result: result.score)
-    if cycles > 1 and best.measures is not None:
-        best = refine([dataclasses.replace(hypothesis, T_camera_object=best.T_camera_object)], cycles - 1)[0]
+    starts = [dataclasses.replace(hypothesis, T_camera_object=T) for T in poses]
+    (best,) = finish_best(starts, refine=refine, cycles=cycles)
     return max(first, best, key=lambda result: result.score)
+
+
+def _joined(
+    first: tuple[IterationTrace, ...] | None, rest: tuple[IterationTrace, ...] | None
+) -> tuple[IterationTrace, ...] | None:
+    """The traces of a cycle and of those after it, counted on."""
+    if first is None or rest is None:
+        return first or rest
+    return (*first, *(dataclasses.replace(one, cycle=one.cycle + 1) for one in rest))

@@ -114,6 +114,19 @@ def spoil_mesh(case: dict[str, Any], text: str | None) -> None:
     case["arguments"]["--mesh"] = str(path)
 
 
+def test_several_poses_and_turns_of_them_give_one_answer(
+    case: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    entry = {name: case["pose"][name] for name in ("R", "t_m")}
+    aside = {**entry, "t_m": [entry["t_m"][0] + 0.15, *entry["t_m"][1:]]}
+    Path(case["arguments"]["--pose"]).write_text(json.dumps({"poses": [aside, entry]}))
+    more = {"--spread": "2", "--spread-deg": "20", "--set": "cycles=2"}
+    assert run({**case["arguments"], **more}) == 0
+    answer = json.loads(capsys.readouterr().out)
+    T = torch.tensor(answer["T_camera_object"], dtype=torch.float64)
+    assert float((T - case["truth"])[:3, 3].norm()) < 0.02
+
+
 SPOILED = {
     "missing mesh": (lambda c: spoil_mesh(c, None), "bad.obj"),
     "empty mesh": (lambda c: spoil_mesh(c, ""), "bad.obj"),
@@ -122,6 +135,8 @@ SPOILED = {
     "K of zeros": (lambda c: write_camera(c["folder"], fx=0.0, fy=0.0), "fx"),
     "image of another size": (lambda c: write_camera(c["folder"], width=320, height=240), "640 x 480"),
     "no weights": (lambda c: c["arguments"].update({"--weights": "/nowhere.safetensors"}), "nowhere"),
+    "no poses": (lambda c: (c["folder"] / "pose.json").write_text('{"poses": []}'), "at least one"),
+    "no start": (lambda c: c["arguments"].update({"--spread": "0"}), "1 to 1000"),
     "unknown setting": (lambda c: c["arguments"].update({"--set": "cylces=3"}), "did you mean 'cycles'"),
     "setting out of bounds": (lambda c: c["arguments"].update({"--set": "cycles=0"}), "1 to 20"),
     "truth that nobody draws": (lambda c: c["arguments"].update({"--truth": "pose.json"}), "--trace"),

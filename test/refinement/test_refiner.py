@@ -167,3 +167,29 @@ def test_image_that_does_not_fit_its_camera_and_unknown_labels_are_refused(
         refiner.refine(dataclasses.replace(frame, camera=zero), hypotheses, objects)
     with pytest.raises(InputError, match="no object is called 'mug'"):
         refiner.refine(frame, [dataclasses.replace(hypotheses[0], label="mug")], objects)
+
+
+def test_of_several_starts_the_one_near_the_object_wins(
+    refiner: Refiner, frame: ImageFrame, sequence: Sequence
+) -> None:
+    (near,) = starts(sequence, 1, scale=0.3)
+    aside = near.T_camera_object.clone()
+    aside[0, 3] += 0.15
+    hypotheses = [dataclasses.replace(near, T_camera_object=aside), near]
+    (best,) = refiner.refine_best(frame, hypotheses, {"tea_box": sequence.object}, cycles=2, iterations=2, trace=True)
+    assert float((best.T_camera_object - sequence.poses[INDEX])[:3, 3].norm()) < 0.01
+    assert best.trace is not None
+    assert [(t.cycle, t.iteration) for t in best.trace] == [(c, i) for c in range(2) for i in range(2)]
+
+
+def test_starts_of_several_objects_and_none_to_keep_are_refused(
+    refiner: Refiner, frame: ImageFrame, sequence: Sequence
+) -> None:
+    hypotheses, objects = starts(sequence, 2), {"tea_box": sequence.object}
+    for wrong, keep in (
+        ([], 1),
+        ([hypotheses[0], dataclasses.replace(hypotheses[1], label="mug")], 1),
+        (hypotheses, 0),
+    ):
+        with pytest.raises(InputError, match="starts of one object"):
+            refiner.refine_best(frame, wrong, objects, keep=keep)

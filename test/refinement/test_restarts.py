@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from rnnpose_ros.geometry.rotations import rotation_angle
+from rnnpose_ros.geometry.se3 import exp_so3, transform
 from rnnpose_ros.objects.library import load_object
-from rnnpose_ros.refinement.restarts import RestartConfig, restart_poses, try_again
+from rnnpose_ros.refinement.restarts import RestartConfig, finish_best, poses_around, restart_poses, try_again
 from rnnpose_ros.types import ObjectModel, PoseHypothesis, RefinementResult, RefinementStatus
 
 
@@ -67,3 +68,56 @@ def test_a_first_result_that_stays_the_best_is_kept(box: ObjectModel, start: Pos
 
     first = result(start, 0.3)
     assert try_again(start, first, box, refine=refine, cycles=3, config=RestartConfig()) is first
+
+
+def test_poses_around_one_turn_about_the_centre_and_leave_no_gap(box: ObjectModel, start: PoseHypothesis) -> None:
+    poses = poses_around(start.T_camera_object, box, count=32, within_deg=90.0)
+    assert torch.equal(poses[0], start.T_camera_object)
+    centres = transform(poses, box.centre.double().expand(32, 1, 3))
+    torch.testing.assert_close(centres, centres[:1].expand(32, 1, 3), rtol=0, atol=1e-12)
+    assert float(rotation_angle(poses[:, :3, :3]).max()) <= math.radians(90.0) + 1e-9
+    axes = torch.nn.functional.normalize(torch.randn(500, 3).double(), dim=-1)
+    anywhere = exp_so3(axes * torch.deg2rad(torch.linspace(0.0, 90.0, 500).double())[:, None])
+    away = rotation_angle(anywhere[:, None].mT @ poses[None, :, :3, :3]).amin(1)
+    assert float(torch.rad2deg(away).quantile(0.95)) < 45.0, "what the refinement can make good"
+
+
+class Scripted:
+    """A refinement that moves each pose by 1 m a cycle and scores by where it started, in x."""
+
+    def __init__(self, scores: dict[float, float], *, lost: Sequence[float] = ()) -> None:
+        self.scores, self.lost = scores, lost
+        self.asked: list[tuple[list[float], int]] = []
+
+    def __call__(self, hypotheses: Sequence[PoseHypothesis], cycles: int) -> list[RefinementResult]:
+        places = [float(h.T_camera_object[0, 3]) for h in hypotheses]
+        self.asked.append((places, cycles))
+        results = []
+        for hypothesis, x in zip(hypotheses, places, strict=True):
+            T = hypothesis.T_camera_object.clone()
+            T[2, 3] += cycles
+            there = result(dataclasses.replace(hypothesis, T_camera_object=T), self.scores[x] + 0.1 * float(T[2, 3]))
+            results.append(dataclasses.replace(there, measures=None) if x in self.lost else there)
+        return results
+
+
+def starts_at(*places: float) -> list[PoseHypothesis]:
+    poses = torch.eye(4, dtype=torch.float64).repeat(len(places), 1, 1)
+    poses[:, 0, 3] = torch.tensor(places)
+    return [PoseHypothesis("box", T) for T in poses]
+
+
+def test_the_best_starts_are_kept_and_finished_from_where_a_cycle_brought_them() -> None:
+    refine = Scripted({0.0: 0.1, 1.0: 0.3, 2.0: 0.0, 3.0: 0.2})
+    results = finish_best(starts_at(0.0, 1.0, 2.0, 3.0), refine=refine, cycles=3, keep=2)
+    assert refine.asked == [([0.0, 1.0, 2.0, 3.0], 1), ([1.0, 3.0], 2)]
+    assert [r.T_camera_object[:3, 3].tolist() for r in results] == [[1.0, 0.0, 3.0], [3.0, 0.0, 3.0]]
+    assert [r.score for r in results] == [pytest.approx(0.6), pytest.approx(0.5)]
+
+
+def test_a_start_that_cannot_go_on_is_not_refined_again() -> None:
+    refine = Scripted({0.0: 0.5, 1.0: 0.1}, lost=[0.0])
+    results = finish_best(starts_at(0.0, 1.0), refine=refine, cycles=2, keep=2)
+    assert refine.asked == [([0.0, 1.0], 1), ([1.0], 1)]
+    assert [float(r.T_camera_object[0, 3]) for r in results] == [0.0, 1.0]
+    assert len(finish_best(starts_at(0.0), refine=refine, cycles=1, keep=5)) == 1
