@@ -1,23 +1,29 @@
-"""What computes the networks: torch as it is (eager), or graphs compiled for this processor."""
+"""What computes the networks: torch as it is (eager), or graphs compiled for this processor or recorded on this GPU."""
 
 from __future__ import annotations
+
+import logging
 
 import torch
 
 from rnnpose_ros.acceleration import openvino_engine
 from rnnpose_ros.acceleration.compiled_network import CompiledRnnposeNetwork
+from rnnpose_ros.acceleration.cuda_graph import CudaGraphRecorder
+from rnnpose_ros.acceleration.cuda_graph_engine import GraphedRnnposeNetwork
 from rnnpose_ros.acceleration.graph_cache import GraphCache, cache_folder
 from rnnpose_ros.errors import BackendUnavailableError, ConfigError
 from rnnpose_ros.networks.paper_network import PaperNetwork
 from rnnpose_ros.networks.rnnpose_network import CorrespondenceNetwork, RnnposeNetwork
 from rnnpose_ros.refinement.field import Solve
 
-ENGINES = ("auto", "eager", "openvino")
-"""``auto`` is OpenVINO on a CPU where it is installed, eager elsewhere."""
+logger = logging.getLogger(__name__)
+
+ENGINES = ("auto", "eager", "openvino", "cuda_graph")
+"""``auto`` is CUDA graphs on a GPU, OpenVINO on a CPU where it is installed, eager elsewhere."""
 
 
 def choose_engine(name: str, device: torch.device | str) -> str:
-    """ "eager" or "openvino".
+    """ "eager", "openvino" or "cuda_graph".
 
     Raises:
         ConfigError: The name is none of :data:`ENGINES`.
@@ -26,6 +32,8 @@ def choose_engine(name: str, device: torch.device | str) -> str:
     if name not in ENGINES:
         raise ConfigError(f"engine: expected one of {list(ENGINES)}, got {name!r}")
     on_cpu = torch.device(device).type == "cpu"
+    if name == "auto" and torch.device(device).type == "cuda":
+        return "cuda_graph"
     if name == "auto":
         return "openvino" if on_cpu and openvino_engine.is_installed() else "eager"
     if name == "openvino":
@@ -34,17 +42,21 @@ def choose_engine(name: str, device: torch.device | str) -> str:
                 f"engine 'openvino' computes on the CPU, not on {device}: take the device cpu, or the engine 'eager'"
             )
         openvino_engine.load_openvino()
+    if name == "cuda_graph":
+        CudaGraphRecorder(device)
     return name
 
 
 def engine_of(network: CorrespondenceNetwork | PaperNetwork) -> str:
     """The engine that a network is computed by."""
+    if isinstance(network, GraphedRnnposeNetwork):
+        return "cuda_graph" if network.is_recorded else "eager"
     return "openvino" if isinstance(network, CompiledRnnposeNetwork) else "eager"
 
 
 def solver_of(engine: str, network: CorrespondenceNetwork | PaperNetwork) -> Solve | None:
     """The pose step as an engine computes it; None for the field's own."""
-    if engine == "eager" or isinstance(network, PaperNetwork):
+    if engine != "openvino" or isinstance(network, PaperNetwork):
         return None
     from rnnpose_ros.acceleration.solver_kernel import fused_robust_step
 
@@ -61,8 +73,12 @@ def accelerate(
         engine: From :func:`choose_engine`.
         threads: Processor threads for compiled graphs; 0 for as many as torch has.
     """
+    if engine != "eager" and isinstance(network, PaperNetwork):
+        logger.info("the published network is computed eagerly: the engine %r computes small and base", engine)
     if engine == "eager" or isinstance(network, PaperNetwork):
         return network
+    if engine == "cuda_graph":
+        return GraphedRnnposeNetwork(network, CudaGraphRecorder(network.log_sigma.device))
     graphs = openvino_engine.GraphCompiler(
         GraphCache(cache_folder(), network), threads=threads or torch.get_num_threads()
     )

@@ -32,8 +32,8 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--engine",
         default="auto",
-        choices=("auto", "eager", "openvino"),
-        help="what computes the network; auto is openvino on a CPU where it is installed",
+        choices=("auto", "eager", "openvino", "cuda_graph"),
+        help="what computes the network; auto is cuda_graph on a GPU, openvino on a CPU where it is installed",
     )
     parser.add_argument("--threads", type=int, default=0, help="of a compiled network (default: as many as torch has)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting, e.g. cycles=2")
@@ -74,7 +74,7 @@ def load_refiner(
         device: "cpu" or "cuda".
         renderer: One of ``rendering.backends.RENDERERS``.
         precision: "auto", "float32" or "bfloat16", see ``networks.precision``.
-        engine: "auto", "eager" or "openvino", see ``acceleration.engines``.
+        engine: "auto", "eager", "openvino" or "cuda_graph", see ``acceleration.engines``.
         threads: Of a compiled network; 0 for as many as torch has.
         settings: ``name=value`` entries for :class:`RefinerConfig`.
 

@@ -71,8 +71,7 @@ def log_se3(T: Float[Tensor, "*B 4 4"]) -> Float[Tensor, "*B 6"]:
 def from_rotation_translation(R: Float[Tensor, "*B 3 3"], t: Float[Tensor, "*B 3"]) -> Float[Tensor, "*B 4 4"]:
     """The 4 x 4 matrix of a rotation and a translation."""
     top = torch.cat([R, t[..., None]], -1)
-    bottom = torch.zeros_like(top[..., :1, :])
-    bottom[..., 3] = 1.0
+    bottom = torch.cat([torch.zeros_like(top[..., :1, :3]), torch.ones_like(top[..., :1, 3:])], -1)
     return torch.cat([top, bottom], -2)
 
 

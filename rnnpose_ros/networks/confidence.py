@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from rnnpose_ros.networks.correlation import sampling_grid
+
 
 def similarity(
     descriptors_render: Float[Tensor, "B D h w"],
@@ -23,8 +25,6 @@ def similarity(
         target: Where each render cell is found, in photograph cells.
         sigma: Positive scale.
     """
-    h, w = descriptors_photo.shape[-2:]
-    scale = torch.tensor([2.0 / w, 2.0 / h], device=target.device, dtype=target.dtype)
-    grid = (target + 0.5) * scale - 1
+    grid = sampling_grid(target, descriptors_photo)
     sampled = F.grid_sample(descriptors_photo, grid.to(descriptors_photo.dtype), align_corners=False)
     return torch.exp(-(1 - (descriptors_render * sampled).sum(1)).abs() / sigma)

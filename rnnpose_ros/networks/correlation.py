@@ -44,12 +44,18 @@ class CorrelationPyramid:
             factor = 2**level
             uv = (centre - (0 if self.published else (factor - 1) / 2)) / factor
             grid = uv.reshape(-1, 1, 1, 2) + window
-            h, w = volume.shape[-2:]
-            scale = torch.tensor([2.0 / w, 2.0 / h], device=grid.device, dtype=grid.dtype)
-            normalised = (grid + 0.5) * scale - 1
-            values = F.grid_sample(volume, normalised, align_corners=False, padding_mode="zeros")
+            values = F.grid_sample(volume, sampling_grid(grid, volume), align_corners=False, padding_mode="zeros")
             samples.append(values.view(batch, height, width, side * side))
         return torch.cat(samples, -1).permute(0, 3, 1, 2)
+
+
+def sampling_grid(uv: Float[Tensor, "*N 2"], maps: Float[Tensor, "M C h w"]) -> Float[Tensor, "*N 2"]:
+    """Pixels of maps as ``grid_sample`` wants them with ``align_corners=False``.
+
+    By numbers alone: a tensor of them would be a copy that the GPU waits for, and that no CUDA graph can hold.
+    """
+    h, w = maps.shape[-2:]
+    return torch.stack([(uv[..., 0] + 0.5) * (2.0 / w) - 1, (uv[..., 1] + 0.5) * (2.0 / h) - 1], -1)
 
 
 def correlate(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -18,7 +19,7 @@ from rnnpose_ros.refinement.official_field import OfficialField
 from rnnpose_ros.refinement.solver import SolverConfig, SolverStep
 from rnnpose_ros.stages import stage
 
-__all__ = ["CycleInputs", "CycleOutput", "IterationOutput", "open_field", "refine_cycle"]
+__all__ = ["CycleInputs", "CycleOutput", "IterationOutput", "WholeCycles", "open_field", "refine_cycle"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,6 +52,17 @@ class CycleOutput:
     """Crop pixels from cell to cell."""
 
 
+@runtime_checkable
+class WholeCycles(Protocol):
+    """A network that computes whole cycles in its own way, with the same results."""
+
+    def refine_cycle(
+        self, inputs: CycleInputs, *, iterations: int, solver: SolverConfig, weighting: str, solve: Solve | None
+    ) -> CycleOutput:
+        """See :func:`refine_cycle`."""
+        ...
+
+
 def refine_cycle(
     network: CorrespondenceNetwork | PaperNetwork,
     inputs: CycleInputs,
@@ -70,6 +82,8 @@ def refine_cycle(
         weighting: "confidence", "similarity" or "both" (their product), where the network knows both.
         solve: Computes what the field's own step does, in another way.
     """
+    if isinstance(network, WholeCycles):
+        return network.refine_cycle(inputs, iterations=iterations, solver=solver, weighting=weighting, solve=solve)
     field = open_field(network, inputs, weighting=weighting)
     K, T_render = inputs.camera.K.to(inputs.photo), inputs.T_render.to(inputs.photo)
     T = T_render

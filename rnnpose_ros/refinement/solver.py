@@ -105,9 +105,9 @@ def lm_step(
     """
     J = projection_jacobian(points_camera, centre_camera, K, diameter).detach()
     residual = target_uv - project(points_camera, K).detach()
-    A = torch.cat([J, residual[..., None]], -1).flatten(1, 2).double()
-    w = weights.repeat_interleave(2, dim=1).double()
-    M = (A * w[..., None]).transpose(1, 2) @ A
+    A = torch.cat([J, residual[..., None]], -1).double()
+    weighted = A * weights.double()[..., None, None]
+    M = weighted.flatten(1, 2).transpose(1, 2) @ A.flatten(1, 2)
     H, b, cost = M[:, :6, :6], M[:, :6, 6], M[:, 6, 6]
     eye = torch.eye(6, dtype=H.dtype, device=H.device)
     damped = H + eye * (config.damping * H.diagonal(dim1=1, dim2=2)[:, None] + config.prior)
@@ -130,12 +130,32 @@ def lm_step(
 def solve_marked(
     damped: Float[Tensor, "B 6 6"], b: Float[Tensor, "B 6"], *, usable: Bool[Tensor, "B"]
 ) -> tuple[Float[Tensor, "B 6"], Bool[Tensor, "B"]]:
-    """Solves each system by Cholesky; one not usable or not positive definite gives zeros and is marked False."""
+    """Solves each system by Cholesky; one not usable or not positive definite gives zeros and is marked False.
+
+    On a GPU by elimination, whose few small operations a CUDA graph can hold whatever the library.
+    """
     eye = torch.eye(6, dtype=damped.dtype, device=damped.device)
-    L, info = torch.linalg.cholesky_ex(torch.where(usable[:, None, None], damped, eye))
+    A = torch.where(usable[:, None, None], damped, eye)
+    if damped.is_cuda:
+        x, ok = eliminate(A, torch.where(usable[:, None], b, torch.zeros_like(b)))
+        ok = usable & ok
+        return torch.where(ok[:, None], x, torch.zeros_like(x)), ok
+    L, info = torch.linalg.cholesky_ex(A)
     ok = usable & (info == 0)
     L = torch.where(ok[:, None, None], L, eye)
     return torch.cholesky_solve(torch.where(ok[:, None], b, torch.zeros_like(b))[..., None], L)[..., 0], ok
+
+
+def eliminate(A: Float[Tensor, "B 6 6"], b: Float[Tensor, "B 6"]) -> tuple[Float[Tensor, "B 6"], Bool[Tensor, "B"]]:
+    """Solves symmetric systems by Gauss-Jordan elimination; True where all pivots, and so the matrix, are positive."""
+    M = torch.cat([A, b[..., None]], -1)
+    others = 1.0 - torch.eye(6, dtype=A.dtype, device=A.device)
+    positive, pivots = [], []
+    for k in range(6):
+        positive.append(M[:, k, k] > 0)
+        pivots.append(torch.where(positive[k], M[:, k, k], torch.ones_like(M[:, k, k])))
+        M = M - (M[:, :, k] * others[k])[..., None] * (M[:, k] / pivots[k][:, None])[:, None]
+    return M[..., 6] / torch.stack(pivots, -1), torch.stack(positive, -1).all(-1)
 
 
 def robust_step(

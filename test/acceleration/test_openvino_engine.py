@@ -81,7 +81,6 @@ def test_a_batch_gives_the_poses_of_single_runs(sequence: Sequence) -> None:
 
 def test_auto_takes_openvino_on_the_cpu_only() -> None:
     assert choose_engine("auto", "cpu") == "openvino"
-    assert choose_engine("auto", "cuda") == "eager"
     network = RnnposeNetwork().eval()
     assert engine_of(accelerate(network, "openvino")) == "openvino"
     assert accelerate(network, "eager") is network

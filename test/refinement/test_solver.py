@@ -12,10 +12,12 @@ from rnnpose_ros.geometry.rotations import matrix_from_euler_xyz, rotation_angle
 from rnnpose_ros.geometry.se3 import from_rotation_translation, increment_about, inverse, transform
 from rnnpose_ros.refinement.solver import (
     SolverConfig,
+    eliminate,
     lm_step,
     pose_covariance,
     projection_jacobian,
     robust_step,
+    solve_marked,
     weighted_median,
 )
 
@@ -162,3 +164,27 @@ def test_covariance_predicts_the_scatter_of_noisy_solutions() -> None:
     ratio = measured.diagonal() / predicted.diagonal()[:3]
     assert ratio.min() > 0.8
     assert ratio.max() < 1.25
+
+
+def test_elimination_solves_as_cholesky_does_and_marks_the_same() -> None:
+    J = torch.randn(5, 40, 6, dtype=torch.float64) * torch.logspace(-2, 2, 6, dtype=torch.float64)
+    A, b = J.mT @ J, torch.randn(5, 6, dtype=torch.float64)
+    A[1] -= 2 * A[1].diagonal().diag()  # indefinite
+    A[2, 3, :] = A[2, :, 3] = 0.0  # singular
+    usable = torch.tensor([True, True, True, False, True])
+    expected, expected_ok = solve_marked(A, b, usable=usable)
+    assert expected_ok.tolist() == [True, False, False, False, True]
+    x, positive = eliminate(A, b)
+    assert positive.tolist() == [True, False, False, True, True]
+    torch.testing.assert_close(x[expected_ok], expected[expected_ok], rtol=1e-9, atol=0)
+    assert bool(torch.isfinite(x).all())
+
+
+def test_on_a_gpu_unsolvable_items_keep_their_pose_too(monkeypatch) -> None:
+    A, b = torch.eye(6).double().repeat(3, 1, 1), torch.ones(3, 6).double()
+    A[1], A[2, 0, 0] = -A[1], float("nan")
+    usable = torch.tensor([True, True, False])
+    expected = solve_marked(A, b, usable=usable)
+    monkeypatch.setattr(torch.Tensor, "is_cuda", property(lambda _: True))
+    for ours, theirs in zip(solve_marked(A, b, usable=usable), expected, strict=True):
+        assert torch.equal(ours, theirs)
