@@ -113,6 +113,29 @@ def test_an_interrupt_while_a_picture_is_worked_on_leaves_no_error(graph: Graph,
         process.kill()
 
 
+def test_an_interrupt_while_the_node_loads_ends_it_within_two_seconds_too(graph: Graph) -> None:
+    process = start_refiner(
+        graph.context.get_domain_id(),
+        "engine:=eager",
+        "device:=cpu",
+        "objects_file:=package://rnnpose_ros/models/objects/demo",
+    )
+    try:
+        # Its lifecycle services are there before anything is loaded.
+        graph.wait_for(
+            lambda: "rnnpose" in graph.node.get_node_names(), "the process to be on the graph", timeout_s=60.0
+        )
+        asked_at = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=10.0)
+        assert time.monotonic() - asked_at < 2.0
+        assert process.returncode == 0, errors
+        assert "Traceback" not in errors
+        assert "ready" not in errors, "it was still loading"
+    finally:
+        process.kill()
+
+
 def test_an_unknown_parameter_ends_the_node_with_one_line_and_code_2(
     own_domain: None, cube_mesh: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
