@@ -187,12 +187,14 @@ class _Comparison:
         weights = (self._weights / (1 + (residual / scale) ** 2)).double()
         variance = (weights * residual.double() ** 2).sum() / weights.sum()
         weights = weights * (self._step**2 / (variance.clamp_min(0.01) * self._config.correlated_px))
-        weighted = J * weights[:, None]
-        return _Normal(
-            information=(weighted.T @ J).cpu(),
-            gradient=-(weighted.T @ residual.double()).cpu(),
-            agreement=self._agreement(photo),
+        products = (J * weights[:, None]).T @ torch.cat([J, residual.double()[:, None]], 1)
+        # One transfer from the device for all that the processor needs.
+        information, gradient, agreement = (
+            torch.cat([products[:, :6].flatten(), products[:, 6], self._agreement(photo).double()[None]])
+            .cpu()
+            .split([36, 6, 1])
         )
+        return _Normal(information=information.view(6, 6), gradient=-gradient, agreement=float(agreement))
 
     def moved(self, T_camera_object: Float[Tensor, "4 4"], step: Float[Tensor, "6"]) -> Float[Tensor, "4 4"]:
         """The pose after an increment about the object's centre."""
@@ -214,9 +216,9 @@ class _Comparison:
         variance = (square - mean * mean).clamp_min(0.0)
         return (picture - mean) / (variance + floor * floor).sqrt() * self._inner
 
-    def _agreement(self, photo: Float[Tensor, "h w"]) -> float:
+    def _agreement(self, photo: Float[Tensor, "h w"]) -> Float[Tensor, ""]:
         product, square = (photo * self._render).sum(), (photo * photo).sum() * (self._render * self._render).sum()
-        return float(product / square.sqrt().clamp_min(1e-6))
+        return product / square.sqrt().clamp_min(1e-6)
 
 
 def _box_around(covered: Bool[Tensor, "S S"], *, margin: int) -> tuple[slice, slice]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 from torch import Tensor
 
 from rnnpose_ros.config import param
@@ -20,6 +19,7 @@ from rnnpose_ros.networks.paper_network import PaperNetwork
 from rnnpose_ros.networks.rnnpose_network import CorrespondenceNetwork
 from rnnpose_ros.refinement.alignment import AlignmentConfig
 from rnnpose_ros.refinement.cycle import CycleInputs, CycleOutput, refine_cycle
+from rnnpose_ros.refinement.cycle_report import CycleReport, report_cycle
 from rnnpose_ros.refinement.features import FeatureCache, ObjectFeatures
 from rnnpose_ros.refinement.field import Solve
 from rnnpose_ros.refinement.iteration_trace import describe_iterations
@@ -260,51 +260,35 @@ class Refiner:
                 self.network, inputs, iterations=iterations, solver=self.config.solver,
                 weighting=self.config.weighting, solve=self._solve,
             )  # fmt: skip
+            reports = report_cycle(output, affine, (camera.height, camera.width))
             for row, i in enumerate(alive):
-                self._advance(states[i], row, inputs, output, affine[row], (camera.height, camera.width))
+                self._advance(states[i], row, inputs, output, reports[row])
                 if trace:
                     states[i].trace += describe_iterations(row, cycle, inputs, output, affine[row])
         return [judge(s, self.config, self.calibration) for s in states]
 
     def _advance(
-        self,
-        state: CycleState,
-        row: int,
-        inputs: CycleInputs,
-        output: CycleOutput,
-        affine: Float[Tensor, "2 3"],
-        image_size: tuple[int, int],
+        self, state: CycleState, row: int, inputs: CycleInputs, output: CycleOutput, report: CycleReport
     ) -> None:
         """Takes over one item's new pose, or its reason to stop."""
-        cells = _cells_in_image(output, row, affine, image_size)
-        if cells == 0:
+        if report.cells_in_image == 0:
             state.status = RefinementStatus.OUT_OF_VIEW
-        elif cells < self.config.min_cells:
+        elif report.cells_in_image < self.config.min_cells:
             state.status = RefinementStatus.TOO_FEW_CORRESPONDENCES
-        elif not bool(torch.stack([it.step.ok[row] for it in output.iterations]).all()):
+        elif not report.ok:
             state.status = RefinementStatus.SINGULAR
         else:
-            T = output.iterations[-1].T_camera_object[row].double().cpu()
+            T = report.T_camera_object.clone()
             T[:3, :3] = nearest_rotation(T[:3, :3])
             if not bool(torch.isfinite(T).all()) or float(T[2, 3]) < NEAR_M:
                 state.status = RefinementStatus.SINGULAR
                 return
             with stage("align"):
                 found = solution(
-                    T, row, inputs, output, T_start=state.T_camera_object, model=state.model, scale=float(affine[0, 0]),
+                    T, row, inputs, output, report, T_start=state.T_camera_object, model=state.model,
                     alignment=None if isinstance(self.network, PaperNetwork) else self.config.alignment,
                 )  # fmt: skip
             state.take(found, settled_px=self.config.settled_px)
-
-
-def _cells_in_image(output: CycleOutput, row: int, affine: Tensor, image_size: tuple[int, int]) -> int:
-    """Cells of 8 x 8 crop pixels that show the object and lie inside the photograph."""
-    scale, shift = affine[0, 0], affine[:, 2]
-    uv = (output.cell_uv.to(affine) - shift) / scale
-    height, width = image_size
-    inside = (uv[..., 0] > -0.5) & (uv[..., 1] > -0.5) & (uv[..., 0] < width - 0.5) & (uv[..., 1] < height - 0.5)
-    covered = int(((output.depth[row] > 0) & inside).sum())
-    return math.ceil(covered * (output.stride / 8) ** 2)
 
 
 def _check_frame(frame: ImageFrame) -> None:

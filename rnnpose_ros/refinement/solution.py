@@ -12,6 +12,7 @@ from torch import Tensor
 from rnnpose_ros.geometry.se3 import log_so3, transform
 from rnnpose_ros.refinement.alignment import AlignmentConfig, Look, align
 from rnnpose_ros.refinement.cycle import CycleInputs, CycleOutput
+from rnnpose_ros.refinement.cycle_report import CycleReport
 from rnnpose_ros.refinement.solver import pose_covariance
 from rnnpose_ros.types import CameraIntrinsics, ObjectModel
 
@@ -56,10 +57,10 @@ def solution(
     row: int,
     inputs: CycleInputs,
     output: CycleOutput,
+    report: CycleReport,
     *,
     T_start: Float[Tensor, "4 4"],
     model: ObjectModel,
-    scale: float,
     alignment: AlignmentConfig | None,
 ) -> Solution:
     """What a cycle found of one of its objects.
@@ -69,14 +70,12 @@ def solution(
         row: The object's place in the batch.
         inputs: Of the cycle.
         output: Of the cycle.
+        report: Of the object.
         T_start: Where the cycle started, float64.
         model: The object.
-        scale: Crop pixels per image pixel.
         alignment: How to align render and photograph; None for the network's own pose and covariance.
     """
-    last = output.iterations[-1]
-    residual = float(last.step.residual_px[row])
-    normal_matrix = last.step.normal_matrix[row].cpu()
+    residual, normal_matrix = report.residual_px, report.normal_matrix
     variance = 0.5 * residual * residual
     information, aligned = normal_matrix / max(variance, _LEAST_VARIANCE_PX), None
     if alignment is not None:
@@ -89,20 +88,18 @@ def solution(
     covariance = pose_covariance(
         information, 1.0, diameter=model.diameter, origin_from_centre=T_camera_object[:3, 3] - centre
     )
-    weight_sum = float(last.step.weight_sum[row])
-    motion = _motion_px(last.step.step[row], normal_matrix, weight_sum)
+    motion = _motion_px(report.step, normal_matrix, report.weight_sum)
     whole = _increment(T_start, T_camera_object, model)
-    covered = int((output.depth[row] > 0).sum())
     return Solution(
         T_camera_object,
         covariance,
-        mean_weight=float(last.weights[row].sum()) / max(covered, 1),
+        mean_weight=report.mean_weight,
         residual_cells=residual / _CELL_PX,
-        residual_px=residual / scale,
+        residual_px=residual / report.scale,
         step_cells=motion / _CELL_PX,
-        step_px=motion / scale,
+        step_px=motion / report.scale,
         spread_diameters=_spread(covariance, model.diameter),
-        motion_px=_motion_px(whole, normal_matrix, weight_sum),
+        motion_px=_motion_px(whole, normal_matrix, report.weight_sum),
         agreement=0.0 if aligned is None else aligned.agreement,
         aligned=aligned is not None and aligned.taken,
     )
@@ -133,8 +130,7 @@ def _increment(T_from: Float[Tensor, "4 4"], T_to: Float[Tensor, "4 4"], model: 
 
 def _motion_px(step: Float[Tensor, "6"], normal_matrix: Float[Tensor, "6 6"], weight_sum: float) -> float:
     """Weighted RMS motion of the object's points by an increment, crop pixels: sqrt(xi^T H xi / sum w)."""
-    xi = step.double().cpu()
-    return math.sqrt(max(0.0, float(xi @ normal_matrix.double().cpu() @ xi)) / max(weight_sum, 1e-9))
+    return math.sqrt(max(0.0, float(step @ normal_matrix @ step)) / max(weight_sum, 1e-9))
 
 
 def _spread(covariance: Float[Tensor, "6 6"] | None, diameter: float) -> float:
