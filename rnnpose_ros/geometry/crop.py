@@ -17,6 +17,8 @@ from rnnpose_ros.geometry.camera import project
 from rnnpose_ros.geometry.se3 import transform
 from rnnpose_ros.types import CameraIntrinsics
 
+_LEAST_IMAGE_PX = 8.0
+
 
 class CropConvention(Enum):
     """How crop pixels relate to image pixels."""
@@ -76,7 +78,8 @@ def crop_image(
     """The windows cut out of the images (N = B, or one image for all windows), bilinear, zero outside.
 
     Where the window is shrunk, the image is blurred first by a Gaussian of standard deviation
-    ``0.5 sqrt(s^2 - 1)`` image pixels, s = image pixels per crop pixel, against aliasing.
+    ``0.5 sqrt(s^2 - 1)`` image pixels, s = image pixels per crop pixel, against aliasing. A window in which the whole
+    image would be smaller than 8 crop pixels shows nothing: it is black, as is one that is not finite.
     """
     image = image.expand(affine_crop_image.shape[0], -1, -1, -1)
     return torch.cat([_crop_one(image[i : i + 1], affine, size=size) for i, affine in enumerate(affine_crop_image)])
@@ -84,11 +87,15 @@ def crop_image(
 
 def _crop_one(image: Tensor, affine: Tensor, *, size: int) -> Tensor:
     """Crop by first slicing the window's pixels (cheap for large images), then blur, then sample."""
-    s = 1.0 / float(affine[0, 0])
+    height, width = image.shape[-2:]
+    scale = float(affine[0, 0])
+    # A pose right before the lens asks for this; blurring by its scale would take all memory.
+    if not (scale * max(height, width) >= _LEAST_IMAGE_PX and bool(torch.isfinite(affine).all())):
+        return image.new_zeros(1, image.shape[1], size, size)
+    s = 1.0 / scale
     u0, v0 = -float(affine[0, 2]) * s, -float(affine[1, 2]) * s
     sigma = 0.5 * max(s * s - 1.0, 0.0) ** 0.5
     pad = int(3 * sigma) + 2
-    height, width = image.shape[-2:]
     left, right = max(0, int(u0) - pad), min(width, int(u0 + s * size) + pad + 2)
     top, bottom = max(0, int(v0) - pad), min(height, int(v0 + s * size) + pad + 2)
     if left >= right or top >= bottom:

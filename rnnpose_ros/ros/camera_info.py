@@ -21,6 +21,8 @@ from rnnpose_ros.ros.reasons import Reason, RefusedInputError
 from rnnpose_ros.types import CameraIntrinsics
 
 RECTIFIED_CHOICES = ("auto", "true", "false")
+_FOCAL_RATIO = 200.0
+"""Of focal length and image side, either way: beyond the widest fish-eye and the longest lens."""
 _COEFFICIENTS = {"plumb_bob": (4, 5), "rational_polynomial": (5, 8, 12, 14), "equidistant": (4,)}
 
 
@@ -133,6 +135,14 @@ def _camera(
             Reason.BAD_INFO,
             f"camera_info is not calibrated: {name} has fx = {M[0, 0]:g}, fy = {M[1, 1]:g}; calibrate the camera, "
             "or point the camera_info topic to a calibrated one",
+        )
+    side = float(max(image_width, image_height))
+    places = (abs(cx - 0.5 * image_width), abs(cy - 0.5 * image_height))
+    if not all(side / _FOCAL_RATIO < f < side * _FOCAL_RATIO for f in (fx, fy)) or max(places) > side * _FOCAL_RATIO:
+        raise RefusedInputError(
+            Reason.BAD_INFO,
+            f"camera_info describes no camera of a {image_width} x {image_height} image: {name} has fx {fx:g}, "
+            f"fy {fy:g}, cx {cx:g}, cy {cy:g} px; calibrate the camera",
         )
     return intrinsics(float(fx), float(fy), float(cx), float(cy), width=image_width, height=image_height)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from rnnpose_ros.geometry.camera import backproject, intrinsics, pixel_grid, project
@@ -68,6 +69,13 @@ def test_window_outside_the_image_is_black() -> None:
     away = POSE.clone()
     away[:, 0, 3] = 5.0
     affine = object_window(BOX[None], CENTRE, away, CAMERA, margin=1.2, size=64)
+    assert float(crop_image(torch.ones(1, 3, 480, 640), affine, size=64).abs().max()) == 0.0
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1e-6, 1e-300, 0.0, float("nan"), float("inf")])
+def test_a_window_that_the_whole_image_would_be_a_speck_in_is_black_and_costs_nothing(scale: float) -> None:
+    """So asks a pose right before the lens; blurred by its scale, the image would fill the memory."""
+    affine = torch.tensor([[[scale, 0.0, 32.0], [0.0, scale, 32.0]]], dtype=torch.float64)
     assert float(crop_image(torch.ones(1, 3, 480, 640), affine, size=64).abs().max()) == 0.0
 
 

@@ -70,6 +70,21 @@ def test_an_uncalibrated_camera_is_refused() -> None:
     assert refusal.value.reason is Reason.BAD_INFO
 
 
+@pytest.mark.parametrize(("place", "value"), [(0, 1e7), (4, 1e-3), (2, 1e8), (5, -1e8)])
+def test_what_no_camera_can_be_is_refused(place: int, value: float) -> None:
+    k = list(K)
+    k[place] = value
+    with pytest.raises(RefusedInputError, match="describes no camera of a 64 x 48 image") as refusal:
+        read(info(k=k, d=[]), rectified="false")
+    assert refusal.value.reason is Reason.BAD_INFO
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_distortion_that_is_not_finite_is_refused(bad: float) -> None:
+    with pytest.raises(RefusedInputError, match="not finite"):
+        read(info(d=[bad] * 5), rectified="false")
+
+
 def test_an_image_of_another_size_is_refused() -> None:
     with pytest.raises(RefusedInputError, match="image is 32 x 24 but its camera_info describes 64 x 48"):
         read(info(), width=32, height=24)
