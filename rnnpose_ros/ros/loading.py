@@ -118,7 +118,10 @@ def reconfigure(engine: PoseEngine, config: NodeConfig) -> PoseEngine:
 
 
 def warm_up(engine: PoseEngine, objects: Mapping[str, ObjectModel]) -> None:
-    """Refine every object once in a grey picture, so that the first real one is not slower than the others."""
+    """Refine every object once in a grey picture, so that the first real one is not slower than the others.
+
+    With the configured iterations: a recorded cycle is one of so many.
+    """
     camera = intrinsics(500.0, 500.0, 320.0, 240.0, width=640, height=480)
     frame = ImageFrame(rgb=torch.full((480, 640, 3), 128, dtype=torch.uint8), camera=camera)
     starts = []
@@ -127,7 +130,7 @@ def warm_up(engine: PoseEngine, objects: Mapping[str, ObjectModel]) -> None:
         T[:3, 3] = -model.centre.double()
         T[2, 3] += 4.0 * model.diameter
         starts.append(PoseHypothesis(label=label, T_camera_object=T))
-    engine.refine(frame, starts, objects, cycles=1, iterations=1)
+    engine.refine(frame, starts, objects, cycles=1)
 
 
 def picture_features(engine: PoseEngine, config: NodeConfig) -> FeatureCache:

@@ -47,8 +47,8 @@ def case(sequence: Sequence, tmp_path: Path) -> dict[str, Any]:
     return {"folder": tmp_path, "arguments": arguments, "pose": pose, "truth": truth, "start": start}
 
 
-def run(arguments: dict[str, str]) -> int:
-    return main(["refine", *(word for pair in arguments.items() for word in pair)])
+def run(arguments: dict[str, str], *more: str) -> int:
+    return main(["refine", *(word for pair in arguments.items() for word in pair), *more])
 
 
 def test_refined_pose_is_nearer_to_the_truth_and_pictures_are_written(
@@ -180,7 +180,7 @@ def test_a_trace_is_a_picture_of_everything_a_film_and_a_page(
     (folder / "truth.json").write_text(json.dumps({"R": truth[:3, :3].tolist(), "t_m": truth[:3, 3].tolist()}))
     trace = folder / "trace"
     more = {"--trace": str(trace), "--truth": str(folder / "truth.json"), "--set": "cycles=2"}
-    assert run({**case["arguments"], **more}) == 0
+    assert run({**case["arguments"], **more}, "--set", "settled_px=0") == 0
     kinds = ("boxes", "field", "rectified", "similarity", "warped")
     expected = {f"c{c}_i{i}_{kind}.png" for c in range(2) for i in range(4) for kind in kinds}
     expected |= {f"c{c}_{kind}.png" for c in range(2) for kind in ("photo", "render")}

@@ -66,15 +66,15 @@ def test_little_motion_of_pictures_that_agree_is_the_end(
 
 def test_pictures_that_agree_and_are_not_bettered_are_the_end(state: CycleState) -> None:
     best = found(aligned=True, agreement=0.9)
-    state.take(best, settled_px=0.0)
+    state.take(best, settled_px=0.01)
     assert state.goes_on
-    state.take(found(aligned=True, agreement=0.8), settled_px=0.0)
+    state.take(found(aligned=True, agreement=0.8), settled_px=0.01)
     assert not state.goes_on
     assert state.solution is best
 
 
 def test_a_result_without_a_solution_says_so(state: CycleState) -> None:
-    state.take(found(), settled_px=0.0)
+    state.take(found(), settled_px=0.01)
     state.status = RefinementStatus.OUT_OF_VIEW
     result = judge(state, RefinerConfig(), Calibration())
     assert result.status is RefinementStatus.OUT_OF_VIEW
