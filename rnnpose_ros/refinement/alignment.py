@@ -50,7 +50,7 @@ class AlignmentConfig:
     contrast: float = param(0.03, doc="Contrast (0..1) under which a window says little", bounds=(0.001, 1.0))
     correlated_px: float = param(30.0, doc="Pixels that count as one measurement", unit="px", bounds=(1.0, 1e4))
     least_agreement: float = param(
-        0.5, doc="Correlation of render and photograph under which the network's solution stays", bounds=(-1.0, 1.0)
+        0.4, doc="Correlation of render and photograph under which the network's solution stays", bounds=(-1.0, 1.0)
     )
     prior_variance: float = param(
         600.0,
