@@ -68,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     order = _order(args)
+    sys.stdout.flush()  # what was found belongs before the progress, in a log file too
     again = f"the same command goes on from {order.folder}"
     done = WorkFolder(order).finished_verdict()
     if done is not None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -35,17 +36,31 @@ from rnnpose_ros.types import ObjectModel, PoseHypothesis
 GENERIC, TUNED = "generic", "fine-tuned"
 WEIGHTS_FILE = "weights.safetensors"
 _FEWEST_VIEWS, _MOST_VIEWS = 8, 32
-_PICTURES_SHARE = 0.25
-"""Of the budget, for held-out pictures."""
+_MEASURING_SHARE = 0.45
+"""Of the budget, for making held-out pictures and measuring both networks on them, where the fewest take no more."""
 _LEAST_TRAINING_SHARE = 0.3
 _CLOSING_S = 10.0
-_SAME_TRIALS = 1.15
-"""What measuring the second network takes of the first one's time, with a reserve."""
 _GENTLE: Mapping[str, Any] = {"learning_rate": 1e-4, "log_seconds": 5.0}
 """What is known already is not to be lost."""
 
 WhileTraining = Callable[[Trainer], AbstractContextManager[None]]
 """Around the fine-tuning: where a door catches signals and calls ``stop``."""
+
+
+def share_budget(budget_s: float, making: Sequence[float], measuring: Sequence[float]) -> tuple[int, float]:
+    """How many held-out pictures there will be, and how many minutes of training.
+
+    Args:
+        budget_s: For all.
+        making: Seconds that each of the first pictures took; none where they were there already.
+        measuring: Seconds that one network took on each of them.
+    """
+    count, spent = _FEWEST_VIEWS, 0.0
+    if making:
+        each = statistics.median(making) + 2.0 * statistics.median(measuring)  # both networks are measured
+        count = max(_FEWEST_VIEWS, min(_MOST_VIEWS, int(_MEASURING_SHARE * budget_s / each)))
+        spent = count * each
+    return count, max(budget_s - spent - _CLOSING_S, _LEAST_TRAINING_SHARE * budget_s) / 60.0
 
 
 class Onboarding:
@@ -79,7 +94,6 @@ class Onboarding:
             CheckpointError: The weights to start from cannot be used.
         """
         order = self._order
-        started = time.monotonic()
         self._work.claim()
         write_mesh(order.folder, order.label, order.mesh)
         has_weights = (order.folder / WEIGHTS_FILE).is_file()  # of an onboarding before: they serve until the new ones
@@ -87,7 +101,7 @@ class Onboarding:
         views = HeldOutViews(model, self._work.path / "views", painter=order.painter, seed=order.seed)
         meter = ObjectMeter(model, views.get, plan=TrialPlan(seed=order.seed), folder=self._work.path / "trials")
         generic = self._refiner(order.initial)
-        count, minutes = self._work.plan() or self._decide(started, generic, views, meter)
+        count, minutes = self._work.plan() or self._decide(generic, views, meter)
         before = self._trials(meter, generic, GENERIC, count)
         tuned_weights = self._tune(model, minutes)
         if tuned_weights is None:
@@ -120,27 +134,22 @@ class Onboarding:
         network, info = load_network(weights, device=self._renderer.device)
         return Refiner(network, self._renderer, calibration=Calibration.from_mapping(info.calibration))
 
-    def _decide(self, started: float, generic: Refiner, views: HeldOutViews, meter: ObjectMeter) -> tuple[int, float]:
-        """Makes the pictures that the budget has time for, measures the network as it is, and keeps what is left."""
-        budget = self._order.budget_s
-        made, wanted, spent = 0, _FEWEST_VIEWS, 0.0
-        number = 0
-        while number < wanted:
-            self._show(f"held-out picture {number + 1} of {wanted}")
-            if not views.has(number):
-                begun = time.monotonic()
-                views.get(number)
-                made, spent = made + 1, spent + time.monotonic() - begun
-                affordable = round(_PICTURES_SHARE * budget * made / spent)
-                wanted = max(_FEWEST_VIEWS, min(_MOST_VIEWS, affordable))
-            number += 1
-        begun = time.monotonic()
-        self._trials(meter, generic, GENERIC, wanted)
-        measuring = time.monotonic() - begun
-        left = budget - (time.monotonic() - started) - _SAME_TRIALS * measuring - _CLOSING_S
-        minutes = max(left, _LEAST_TRAINING_SHARE * budget) / 60.0
-        self._work.decide(wanted, minutes)
-        return wanted, minutes
+    def _decide(self, generic: Refiner, views: HeldOutViews, meter: ObjectMeter) -> tuple[int, float]:
+        """How many pictures, and how many minutes of training, from what the first pictures cost here."""
+        making, measuring = [], []
+        for number in range(_FEWEST_VIEWS):
+            self._show(f"held-out picture {number + 1}, and the {GENERIC} weights on it")
+            is_new = not views.has(number)
+            begun = time.monotonic()
+            views.get(number)
+            made = time.monotonic()
+            list(meter.measure(generic, GENERIC, [number]))
+            if is_new:
+                making.append(made - begun)
+                measuring.append(time.monotonic() - made)
+        count, minutes = share_budget(self._order.budget_s, making, measuring)
+        self._work.decide(count, minutes)
+        return count, minutes
 
     def _trials(self, meter: ObjectMeter, refiner: Refiner, name: str, count: int) -> list[ObjectTrial]:
         trials: list[ObjectTrial] = []
