@@ -54,6 +54,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--plot", type=Path, metavar="FILE", help="time 1 to 16 objects of 1k to 82k faces, and draw that (SVG)"
     )
+    parser.add_argument(
+        "--node",
+        action="store_true",
+        help="play --data through the node over ROS 2: pictures answered a second, latency from picture to /tf",
+    )
+    parser.add_argument("--fps", type=float, default=30.0, help="of --node, pictures a second (default: 30)")
+    parser.add_argument("--count", type=int, default=0, help="of --node, number of pictures; 0: all")
     parser.add_argument("--json", action="store_true", help="print one JSON line a case instead of the table")
     add_engine_arguments(parser)
     parser.set_defaults(run=run)
@@ -61,6 +68,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Times and prints."""
+    if args.node:
+        from rnnpose_ros.cli.bench_node import run_node
+
+        return run_node(args)
     args.objects = args.objects or list(_PLOT_OBJECTS if args.plot else (1,))
     if args.plot:
         args.faces = args.faces or list(_PLOT_FACES)

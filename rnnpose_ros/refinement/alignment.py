@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from rnnpose_ros.config import param
-from rnnpose_ros.geometry.camera import backproject, pixel_grid, project
+from rnnpose_ros.geometry.camera import NEAR_M, backproject, pixel_grid
 from rnnpose_ros.geometry.se3 import increment_about, inverse, transform
 from rnnpose_ros.refinement.solver import projection_jacobian, solve_marked
 from rnnpose_ros.types import CameraIntrinsics
@@ -170,18 +170,19 @@ class _Comparison:
         grid = pixel_grid(size, size, stride=1, device=look.depth.device, dtype=look.depth.dtype)[box]
         self._corner = grid[0, 0]
         self._points_render = backproject(look.depth[box][None], grid[None], self._K).flatten(1, 2)
+        self._axes = self._points_render[0].T.contiguous()
 
     def at(self, T_camera_object: Float[Tensor, "4 4"]) -> _Normal:
         """The equations for a step from this pose."""
         look = self._look
         move = (T_camera_object @ inverse(look.T_render.to(T_camera_object)))[None].to(self._points_render)
-        points = transform(move, self._points_render)
-        photo = self._normalised(self._fetched(project(points, self._K)))
+        photo = self._normalised(self._fetched(self._places(move)))
         residual = (photo - self._render).flatten()[self._pixels]
         gradient = 0.5 * (self._render_gradient + _gradient(photo)).flatten(0, 1)[self._pixels]
-        centre = transform(T_camera_object, look.centre_object.to(T_camera_object)[None]).to(points)
-        diameter = torch.tensor([look.diameter], device=points.device, dtype=points.dtype)
-        J_uv = projection_jacobian(points[:, self._pixels], centre, self._K, diameter)[0]
+        centre = transform(T_camera_object, look.centre_object.to(T_camera_object)[None]).to(self._points_render)
+        diameter = torch.tensor([look.diameter], device=residual.device, dtype=residual.dtype)
+        points = transform(move, self._points_render[:, self._pixels])
+        J_uv = projection_jacobian(points, centre, self._K, diameter)[0]
         J = (gradient[:, None] @ J_uv)[:, 0].double()
         scale = (1.5 * 1.48 * residual.abs().median()).clamp_min(0.15)
         weights = (self._weights / (1 + (residual / scale) ** 2)).double()
@@ -202,6 +203,12 @@ class _Comparison:
         metric = torch.cat([step[:3] * look.diameter, step[3:]])
         centre = transform(T_camera_object, look.centre_object.to(T_camera_object)[None])
         return increment_about(T_camera_object[None], metric[None], centre)[0]
+
+    def _places(self, move: Float[Tensor, "1 4 4"]) -> Float[Tensor, "1 N 2"]:
+        """Where a motion puts the render's points: ``project(transform(move, points))``, coordinate by coordinate."""
+        onto_image = self._K[0] @ move[0, :3]
+        u, v, z = onto_image[:, :3] @ self._axes + onto_image[:, 3:]
+        return (torch.stack([u, v], -1) / z.clamp_min(NEAR_M)[:, None])[None]
 
     def _fetched(self, uv: Float[Tensor, "1 N 2"]) -> Float[Tensor, "h w"]:
         """The photograph at these places, bilinear."""

@@ -19,16 +19,6 @@ _PUBLISHED_DIFFUSE = 0.3
 _PUBLISHED_SPECULAR = 0.2
 
 
-def viewing_rays(camera: CameraIntrinsics, *, dtype: torch.dtype = torch.float32) -> Float[Tensor, "B 3 H W"]:
-    """Unit vectors from the camera through every pixel centre, camera frame."""
-    K = camera.K.to(dtype)
-    u = torch.arange(camera.width, device=K.device, dtype=dtype)
-    v = torch.arange(camera.height, device=K.device, dtype=dtype)
-    x = ((u - K[:, 0, 2, None]) / K[:, 0, 0, None])[:, None, :].expand(-1, camera.height, -1)
-    y = ((v - K[:, 1, 2, None]) / K[:, 1, 1, None])[:, :, None].expand(-1, -1, camera.width)
-    return torch.nn.functional.normalize(torch.stack([x, y, torch.ones_like(x)], 1), dim=1)
-
-
 def head_light(buffers: RenderBuffers, camera: CameraIntrinsics) -> RenderBuffers:
     """The reference's look: a lamp at the camera, ``albedo (0.6 + 0.45 max(0, n . v))``, at most 1.
 
@@ -36,11 +26,19 @@ def head_light(buffers: RenderBuffers, camera: CameraIntrinsics) -> RenderBuffer
         buffers: Unlit colour and, as first attributes, unit normals in the camera frame.
         camera: That they were rendered with.
     """
-    rays = viewing_rays(camera).to(buffers.color)
-    facing = -(buffers.attributes[:, :3] * rays).sum(1, keepdim=True)
-    light = _HEAD_AMBIENT + _HEAD_DIFFUSE * facing.clamp_min(0.0)
-    covered = (buffers.depth > 0)[:, None]
-    return dataclasses.replace(buffers, color=(buffers.color * light).clamp(max=1.0) * covered)
+    x, y = _slopes(camera, buffers.color.dtype)
+    nx, ny, nz = buffers.attributes[:, :3].unbind(1)
+    facing = -(nx * x + ny * y + nz) * (x * x + y * y + 1).rsqrt()
+    light = (_HEAD_AMBIENT + _HEAD_DIFFUSE * facing.clamp_min(0.0)) * (buffers.depth > 0)
+    return dataclasses.replace(buffers, color=(buffers.color * light[:, None]).clamp(max=1.0))
+
+
+def _slopes(camera: CameraIntrinsics, dtype: torch.dtype) -> tuple[Float[Tensor, "B 1 W"], Float[Tensor, "B H 1"]]:
+    """x / z of every column and y / z of every row."""
+    K = camera.K.to(dtype)
+    u = torch.arange(camera.width, device=K.device, dtype=dtype)
+    v = torch.arange(camera.height, device=K.device, dtype=dtype)
+    return ((u - K[:, 0, 2, None]) / K[:, 0, 0, None])[:, None], ((v - K[:, 1, 2, None]) / K[:, 1, 1, None])[..., None]
 
 
 def published_light(

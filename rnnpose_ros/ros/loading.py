@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -115,6 +116,12 @@ def check_same_weights(config: NodeConfig, loaded: Path | None) -> None:
 def reconfigure(engine: PoseEngine, config: NodeConfig) -> PoseEngine:
     """The same engine under changed dynamic parameters."""
     return FakeEngine(config.fake) if isinstance(engine, FakeEngine) else engine.with_config(config.refine)
+
+
+def for_tracking(engine: PoseEngine, config: NodeConfig) -> PoseEngine:
+    """The engine for objects that are tracked: the same, with its own size of crops."""
+    size = config.tracking.crop_size or config.refine.crop_size
+    return engine.with_config(dataclasses.replace(config.refine, crop_size=size))
 
 
 def warm_up(engine: PoseEngine, objects: Mapping[str, ObjectModel]) -> None:

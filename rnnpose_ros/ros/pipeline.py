@@ -14,7 +14,7 @@ from typing import Any
 from rnnpose_ros.ros.camera_info import CameraReader
 from rnnpose_ros.ros.frame_lookups import FrameLookups
 from rnnpose_ros.ros.inputs import InitialPoseInbox, read_frame
-from rnnpose_ros.ros.loading import PoseEngine, reconfigure
+from rnnpose_ros.ros.loading import PoseEngine, for_tracking, reconfigure
 from rnnpose_ros.ros.messages import stamp_ns
 from rnnpose_ros.ros.pairing import Order, Pair, StampOrder, StampPairing
 from rnnpose_ros.ros.parameters import NodeConfig
@@ -68,6 +68,7 @@ class RefinementPipeline:
     ) -> None:
         self.config = config
         self.engine = engine
+        self._short_engine = for_tracking(engine, config)
         self.reporter = reporter
         self._frames = TransformTree() if frames is None else frames
         self.poses = InitialPoseInbox(objects, config.initial_pose, frames=self._frames, reporter=reporter)
@@ -94,6 +95,7 @@ class RefinementPipeline:
         """Take up changed dynamic parameters, from the next picture on."""
         self.config = config
         self.engine = reconfigure(self.engine, config)
+        self._short_engine = for_tracking(self.engine, config)
         self._tracker.tracking, self._tracker.initial_pose = config.tracking, config.initial_pose
         self.poses.config = config.initial_pose
 
@@ -120,7 +122,9 @@ class RefinementPipeline:
         starts = self._tracker.begin_frame(frame.stamp_ns, poses)
         if not starts:
             self.reporter.count(Reason.NO_INITIAL_POSE)
-        results = refine_starts(self.engine, frame, starts, self._objects, self.config.tracking, trace=trace)
+        results = refine_starts(
+            self.engine, frame, starts, self._objects, self.config.tracking, short=self._short_engine, trace=trace
+        )
         outcome = self._tracker.end_frame(results)
         for item in outcome.lost:
             status = item.result.status

@@ -18,6 +18,7 @@ from rnnpose_ros.ros.debug_pictures import DebugPainter
 from rnnpose_ros.ros.frame_log import FrameLog
 from rnnpose_ros.ros.loading import (
     check_same_weights,
+    for_tracking,
     load_engine,
     load_objects,
     own_weights,
@@ -185,6 +186,8 @@ class RefinerSession:
     def _warm_up(self, objects: ObjectLibrary) -> None:
         if self._settings.current.engine != "fake":
             warm_up(self._engine, objects)
+            if self._settings.current.tracking.crop_size:
+                warm_up(for_tracking(self._engine, self._settings.current), objects)
 
     def _serve(self, objects: ObjectLibrary) -> None:
         self._objects = objects

@@ -35,6 +35,7 @@ def refine_starts(
     objects: Mapping[str, ObjectModel],
     config: TrackingConfig,
     *,
+    short: Engine | None = None,
     trace: bool = False,
 ) -> list[RefinementResult]:
     """New objects by the full programme, tracked ones by the short one; in the order of the starts.
@@ -45,14 +46,16 @@ def refine_starts(
         starts: As :meth:`~rnnpose_ros.tracking.tracker.Tracker.begin_frame` gives them.
         objects: By label.
         config: The short programme.
+        short: Runs the short programme; ``engine`` when None.
         trace: Keep in the results what debug pictures are drawn from.
     """
     known = [i for i, start in enumerate(starts) if start.source == TRACK_SOURCE]
     fresh = [i for i, start in enumerate(starts) if start.source != TRACK_SOURCE]
     by_index: dict[int, RefinementResult] = {}
-    for indices, cycles, iterations in ((known, config.cycles, config.iterations), (fresh, None, None)):
+    programmes = ((known, short or engine, config.cycles, config.iterations), (fresh, engine, None, None))
+    for indices, runs, cycles, iterations in programmes:
         if indices:
             part = [starts[i] for i in indices]
-            results = engine.refine(frame, part, objects, cycles=cycles, iterations=iterations, trace=trace)
+            results = runs.refine(frame, part, objects, cycles=cycles, iterations=iterations, trace=trace)
             by_index.update(zip(indices, results, strict=True))
     return [by_index[i] for i in range(len(starts))]

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from rnnpose_ros.config import param
 from rnnpose_ros.errors import ConfigError
 
+_SMALLEST_CROP_PX = 64
+
 
 @dataclass(frozen=True, slots=True)
 class TrackingConfig:
@@ -15,6 +17,12 @@ class TrackingConfig:
     enabled: bool = param(True, doc="Start each picture from the last result.", dynamic=True)
     cycles: int = param(1, doc="Render cycles for a start from the last result.", bounds=(1, 20), dynamic=True)
     iterations: int = param(4, doc="Iterations per cycle for such a start.", bounds=(1, 20), dynamic=True)
+    crop_size: int = param(
+        0,
+        doc="Side of the zoomed crop for such a start; 0: refine.crop_size; 160 is quicker",
+        unit="px",
+        bounds=(0, 640),
+    )
     lost_score: float = param(0.35, doc="A tracked object under this score is lost.", bounds=(0.0, 1.0), dynamic=True)
     recover_score: float = param(
         0.55, doc="A new or lost object must reach this score to be published.", bounds=(0.0, 1.0), dynamic=True
@@ -67,6 +75,11 @@ class TrackingConfig:
     )
 
     def __post_init__(self) -> None:
+        if 0 < self.crop_size < _SMALLEST_CROP_PX:
+            raise ConfigError(
+                f"tracking.crop_size: expected 0 (as refine.crop_size) or at least {_SMALLEST_CROP_PX} px, "
+                f"got {self.crop_size}"
+            )
         if self.recover_score < self.lost_score:
             raise ConfigError(
                 f"tracking.recover_score ({self.recover_score:g}) must not lie under tracking.lost_score "

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import torch
 
-from rnnpose_ros.geometry.camera import intrinsics
-from rnnpose_ros.rendering.shading import head_light, viewing_rays
-from rnnpose_ros.types import RenderBuffers
+from rnnpose_ros.geometry.camera import backproject, intrinsics, pixel_grid
+from rnnpose_ros.rendering.shading import head_light
+from rnnpose_ros.types import CameraIntrinsics, RenderBuffers
 
 CAMERA = intrinsics(30.0, 30.0, 3.5, 2.5, width=8, height=6)
+
+
+def viewing_rays(camera: CameraIntrinsics) -> torch.Tensor:
+    """Unit vectors from the camera through every pixel centre, camera frame."""
+    uv = pixel_grid(camera.height, camera.width)[None]
+    points = backproject(torch.ones(1, camera.height, camera.width), uv, camera.K.float())
+    return torch.nn.functional.normalize(points, dim=-1).permute(0, 3, 1, 2)
 
 
 def view(normals: torch.Tensor, *, albedo: float) -> RenderBuffers:

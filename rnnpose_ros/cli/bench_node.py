@@ -1,0 +1,118 @@
+"""``rnnpose bench --node``: the node itself over ROS 2, from the picture's stamp to its transform on ``/tf``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rnnpose_ros.errors import InputError
+
+_QUIET_DEBUG = {"debug.max_rate": 0.01}
+"""The recorder listens to debug pictures; drawing them is not what is measured."""
+_LEAST_ANSWERS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class NodeTiming:
+    """What came out of the node while pictures went in."""
+
+    played: int
+    answered: int
+    """Pictures that got a transform."""
+    fps: float
+    """Answered pictures a second, from the first answer to the last."""
+    latency_p50_ms: float
+    latency_p99_ms: float
+    """From the picture's stamp, when it is due to be sent, to the arrival of its transform at another process."""
+    growth_ms: float
+    """Median latency of the last third of the answers, less that of the first: a queue that builds up shows here."""
+
+
+def run_node(args: argparse.Namespace) -> int:
+    """Plays the sequence through the node, and prints what it measured."""
+    from rnnpose_ros.cli.demo_graph import DemoSettings, play
+    from rnnpose_ros.cli.settings import parse_settings
+    from rnnpose_ros.sources.sequence import read_sequence
+
+    if args.fps <= 0 or args.count < 0:
+        raise InputError(f"--fps and --count: expected more than 0 and at least 0, got {args.fps} and {args.count}")
+    sequence = read_sequence(args.data)
+    settings = DemoSettings(
+        weights=str(args.weights or ""),
+        device=args.device,
+        every=0,
+        noise_scale=0.2,
+        rate=args.fps / sequence.fps,
+        first=min(sequence.poses),
+        count=args.count,
+        engine=args.engine,
+        refiner={**_QUIET_DEBUG, "threads": args.threads, "precision": args.precision, **parse_settings(args.set)},
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        recording = play(sequence, Path(folder), settings=settings)
+        transforms = _lines(recording / "transforms.jsonl")
+        played = json.loads((recording / "sequence.json").read_text())["n_frames"]
+    timing = node_timing(transforms, played=args.count or played)
+    facts = {"engine": args.engine, "data": str(args.data), "sent_fps": args.fps, **_rounded(timing)}
+    print(json.dumps(facts) if args.json else _table(facts), flush=True)
+    return 0
+
+
+def node_timing(transforms: Sequence[Mapping[str, Any]], *, played: int) -> NodeTiming:
+    """From the recorder's lines.
+
+    Args:
+        transforms: With ``stamp_ns`` of the picture and ``heard_ns`` of the arrival, in order.
+        played: Pictures that were sent.
+
+    Raises:
+        InputError: Too few transforms came to say anything.
+    """
+    first = {line["stamp_ns"]: line["heard_ns"] for line in reversed(transforms)}
+    heard = sorted((stamp, arrived) for stamp, arrived in first.items())
+    if len(heard) < _LEAST_ANSWERS:
+        raise InputError(f"only {len(heard)} pictures were answered: the node lost the object, or did not keep up")
+    latencies = [1e-6 * (arrived - stamp) for stamp, arrived in heard]
+    third = len(latencies) // 3
+    duration_s = 1e-9 * (heard[-1][1] - heard[0][1])
+    return NodeTiming(
+        played=played,
+        answered=len(heard),
+        fps=(len(heard) - 1) / max(duration_s, 1e-9),
+        latency_p50_ms=_percentile(latencies, 0.5),
+        latency_p99_ms=_percentile(latencies, 0.99),
+        growth_ms=_percentile(latencies[-third:], 0.5) - _percentile(latencies[:third], 0.5),
+    )
+
+
+def _percentile(values: Sequence[float], share: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+
+
+def _rounded(timing: NodeTiming) -> dict[str, Any]:
+    return {
+        "played": timing.played,
+        "answered": timing.answered,
+        "fps": round(timing.fps, 1),
+        "latency_p50_ms": round(timing.latency_p50_ms, 1),
+        "latency_p99_ms": round(timing.latency_p99_ms, 1),
+        "latency_growth_ms": round(timing.growth_ms, 1),
+    }
+
+
+def _table(facts: Mapping[str, Any]) -> str:
+    return (
+        f"node ({facts['engine']}) on {facts['data']}, {facts['played']} pictures sent at {facts['sent_fps']:g} Hz\n"
+        f"  answered {facts['answered']}, {facts['fps']:.1f} a second\n"
+        f"  picture to /tf: p50 {facts['latency_p50_ms']:.1f} ms, p99 {facts['latency_p99_ms']:.1f} ms, "
+        f"growth over the run {facts['latency_growth_ms']:.1f} ms"
+    )
