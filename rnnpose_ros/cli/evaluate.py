@@ -59,12 +59,12 @@ def run(args: argparse.Namespace) -> int:
 
     if args.data is None:
         raise InputError("give --data FOLDER (a sequence), or a stage: rnnpose evaluate predict --dataset FOLDER")
-    sequence = read_sequence(args.data)
-    refiner = refiner_of(args)
-    trials: list[Trial] = []
     seeds, (noise, noise_scale) = args.seeds or 3, _noise(args.noise)
     if not 1 <= args.spread <= 1000:
         raise ConfigError(f"--spread: expected 1 to 1000 poses, got {args.spread}")
+    sequence = read_sequence(args.data)
+    refiner = refiner_of(args)
+    trials: list[Trial] = []
     total = seeds * len(sorted(sequence.poses)[:: args.every])
     for trial in evaluate_sequence(
         refiner, sequence, seeds=seeds, noise=noise, noise_scale=noise_scale, spread=args.spread, every=args.every,

@@ -216,3 +216,14 @@ def test_a_pose_source_is_made_by_name(
 def test_a_sequence_or_a_stage_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate"]) == 2
     assert "give --data FOLDER (a sequence), or a stage" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(("--noise", "N4"), "N1, N2, N3 or a factor"), (("--spread", "0"), "1 to 1000 poses")],
+)
+def test_starts_of_a_sequence_that_cannot_be_made_are_refused(
+    words: tuple[str, str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", "--data", "models/sequences/tea_box", *words]) == 2
+    assert said in capsys.readouterr().err
