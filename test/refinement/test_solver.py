@@ -188,3 +188,8 @@ def test_on_a_gpu_unsolvable_items_keep_their_pose_too(monkeypatch) -> None:
     monkeypatch.setattr(torch.Tensor, "is_cuda", property(lambda _: True))
     for ours, theirs in zip(solve_marked(A, b, usable=usable), expected, strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_gradients_through_elimination_agree_with_finite_differences() -> None:
+    half, b = torch.randn(2, 6, 6).double().requires_grad_(), torch.randn(2, 6).double().requires_grad_()
+    assert torch.autograd.gradcheck(lambda h, b: eliminate(h @ h.mT + torch.eye(6).double(), b)[0], (half, b))
