@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 from rnnpose_ros.errors import InputError
+from rnnpose_ros.paths import resolve_path
 
 _SEQUENCE = "package://rnnpose_ros/models/sequences/tea_box"
 
@@ -40,7 +42,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Soaks and prints; 0 when everything held."""
     from rnnpose_ros.cli.soak_runs import soak_cycles, soak_replay
+    from rnnpose_ros.ros.fastdds_profile import PACKAGED_PROFILE, profile_in_use, profile_variable
 
+    if not profile_in_use(os.environ):
+        os.environ[profile_variable(os.environ)] = str(resolve_path(PACKAGED_PROFILE))
     if args.kind == "cycles":
         if args.count < 1:
             raise InputError(f"--count: expected at least 1, got {args.count}")

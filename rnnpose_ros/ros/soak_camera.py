@@ -63,7 +63,7 @@ class SoakCamera:
         self._node = Node("soak_camera", context=self._context, namespace=namespace)
         self._prefix = f"{namespace}/"
         self._images = self._node.create_publisher(Image, "image", QoSProfile(depth=5))
-        self._infos = self._node.create_publisher(CameraInfo, "camera_info", QoSProfile(depth=5))
+        self._infos = self._node.create_publisher(CameraInfo, "camera_info", QoSProfile(depth=50))
         self._poses = self._node.create_publisher(Detection3DArray, "initial_detections", 10)
         self._node.create_subscription(Detection3DArray, "rnnpose/detections", self._on_answer, 100)
         self._node.create_subscription(TFMessage, "/tf", self._on_transforms, 100)
