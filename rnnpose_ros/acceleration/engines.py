@@ -19,7 +19,8 @@ from rnnpose_ros.refinement.field import Solve
 logger = logging.getLogger(__name__)
 
 ENGINES = ("auto", "eager", "openvino", "cuda_graph")
-"""``auto`` is CUDA graphs on a GPU, OpenVINO on a CPU where it is installed, eager elsewhere."""
+"""``auto`` is OpenVINO on a CPU where it is installed, eager elsewhere. CUDA graphs have yet to be measured on a GPU, and
+are taken by name only."""
 
 
 def choose_engine(name: str, device: torch.device | str) -> str:
@@ -32,8 +33,6 @@ def choose_engine(name: str, device: torch.device | str) -> str:
     if name not in ENGINES:
         raise ConfigError(f"engine: expected one of {list(ENGINES)}, got {name!r}")
     on_cpu = torch.device(device).type == "cpu"
-    if name == "auto" and torch.device(device).type == "cuda":
-        return "cuda_graph"
     if name == "auto":
         return "openvino" if on_cpu and openvino_engine.is_installed() else "eager"
     if name == "openvino":

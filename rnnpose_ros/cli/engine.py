@@ -33,7 +33,7 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
         "--engine",
         default="auto",
         choices=("auto", "eager", "openvino", "cuda_graph"),
-        help="what computes the network; auto is cuda_graph on a GPU, openvino on a CPU where it is installed",
+        help="what computes the network; auto is openvino on a CPU where it is installed, else eager",
     )
     parser.add_argument("--threads", type=int, default=0, help="of a compiled network (default: as many as torch has)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting, e.g. cycles=2")

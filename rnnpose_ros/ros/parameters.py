@@ -132,7 +132,7 @@ class NodeConfig:
     autostart: bool = param(True, doc="Configure and activate without being asked; false waits for lifecycle services")
     engine: str = param(
         "auto",
-        doc="What computes the network; auto is cuda_graph on a GPU, else openvino where installed; fake is for tests",
+        doc="What computes the network; auto is openvino on a CPU where it is installed, else eager; fake is for tests",
         choices=(*ENGINES, "fake"),
     )
     threads: int = param(0, doc="Processor threads of a compiled network; 0: as many as torch has", bounds=(0, 256))
