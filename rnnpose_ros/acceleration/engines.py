@@ -19,8 +19,8 @@ from rnnpose_ros.refinement.field import Solve
 logger = logging.getLogger(__name__)
 
 ENGINES = ("auto", "eager", "openvino", "cuda_graph")
-"""``auto`` is OpenVINO on a CPU where it is installed, eager elsewhere. CUDA graphs have yet to be measured on a GPU, and
-are taken by name only."""
+"""``auto`` is OpenVINO on a CPU where it is installed, eager elsewhere. CUDA graphs have yet to be measured on a GPU:
+they are taken by name only."""
 
 
 def choose_engine(name: str, device: torch.device | str) -> str:
