@@ -103,6 +103,11 @@ def test_an_output_that_cannot_be_written_is_said_before_anything_takes_long(
     assert not list((tmp_path / "full").rglob("*.partial"))
 
 
+def _listen_to_interrupts() -> None:
+    """Of a shell's background jobs, children inherit that interrupts are ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Run:
     """``rnnpose`` in a process of its own."""
 
@@ -110,7 +115,9 @@ class Run:
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         command = [sys.executable, "-m", "rnnpose_ros.cli.main", *arguments]
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        self.process = subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes)
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, text=True, preexec_fn=_listen_to_interrupts, **pipes
+        )
 
     def wait_for(self, path: Path) -> None:
         deadline = time.monotonic() + PATIENCE_S
