@@ -118,9 +118,11 @@ def reconfigure(engine: PoseEngine, config: NodeConfig) -> PoseEngine:
     return FakeEngine(config.fake) if isinstance(engine, FakeEngine) else engine.with_config(config.refine)
 
 
-def for_tracking(engine: PoseEngine, config: NodeConfig) -> PoseEngine:
-    """The engine for objects that are tracked: the same, with its own size of crops."""
+def for_tracking(engine: PoseEngine, config: NodeConfig) -> PoseEngine | None:
+    """The engine for tracked objects where their crops have another size; None where the same engine does."""
     size = config.tracking.crop_size or config.refine.crop_size
+    if size == config.refine.crop_size:
+        return None
     return engine.with_config(dataclasses.replace(config.refine, crop_size=size))
 
 

@@ -186,8 +186,9 @@ class RefinerSession:
     def _warm_up(self, objects: ObjectLibrary) -> None:
         if self._settings.current.engine != "fake":
             warm_up(self._engine, objects)
-            if self._settings.current.tracking.crop_size:
-                warm_up(for_tracking(self._engine, self._settings.current), objects)
+            short = for_tracking(self._engine, self._settings.current)
+            if short is not None:
+                warm_up(short, objects)
 
     def _serve(self, objects: ObjectLibrary) -> None:
         self._objects = objects
