@@ -132,10 +132,14 @@ def test_lookups_are_consistent_while_another_thread_writes() -> None:
 
     writer = threading.Thread(target=write)
     writer.start()
-    for _ in range(100):
-        newest = tree.latest_common_ns("map", "base")
-        assert newest is not None
-        assert x_of(tree, newest) == pytest.approx((newest - T0) / 1000)
-    stop.set()
-    writer.join(5.0)
-    assert torch.isfinite(tree.lookup("base", "map", T0)).all()
+    try:
+        for _ in range(100):
+            newest = tree.latest_common_ns("map", "base")
+            assert newest is not None
+            assert x_of(tree, newest) == pytest.approx((newest - T0) / 1000)
+    finally:
+        stop.set()
+        writer.join(5.0)
+    last = tree.latest_common_ns("base", "map")
+    assert last is not None
+    assert torch.isfinite(tree.lookup("base", "map", last)).all()
