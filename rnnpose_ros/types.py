@@ -23,6 +23,10 @@ class CameraIntrinsics:
     height: int
     width: int
 
+    def one(self, row: int) -> CameraIntrinsics:
+        """The camera at this place of the batch, alone (B = 1)."""
+        return CameraIntrinsics(K=self.K[row : row + 1], height=self.height, width=self.width)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageFrame:

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rnnpose_ros.evaluation.grey_pictures import without_colour
 from rnnpose_ros.evaluation.metrics import pose_errors, visible_points
 from rnnpose_ros.geometry.perturbation import N1, PoseNoise, perturb
 from rnnpose_ros.refinement.refiner import Refiner
@@ -66,7 +67,7 @@ def evaluate_sequence(
     model, camera = sequence.object, sequence.camera
     for index, rgb in sequence.frames(sorted(sequence.poses)[::every]):
         truth = sequence.poses[index]
-        frame = ImageFrame(rgb=_without_colour(rgb) if grey else rgb, camera=camera)
+        frame = ImageFrame(rgb=without_colour(rgb) if grey else rgb, camera=camera)
         starts = torch.cat([_start(truth, model.centre, index, seed, noise, noise_scale) for seed in range(seeds)])
         buffers = refiner.renderer.render([refiner.features.get(model).mesh], truth[None], camera)
         seen = visible_points(buffers.depth[0], truth, camera)
@@ -137,8 +138,3 @@ def _start(
 ) -> Float[Tensor, "1 4 4"]:
     generator = torch.Generator().manual_seed(1000 * index + seed)
     return perturb(truth[None], noise=noise, scale=scale, generator=generator, centre_object=centre[None])
-
-
-def _without_colour(rgb: Tensor) -> Tensor:
-    luma = (rgb.float() @ torch.tensor([0.299, 0.587, 0.114])).round().to(torch.uint8)
-    return luma[..., None].expand_as(rgb).contiguous()

@@ -11,11 +11,9 @@ import numpy as np
 from jaxtyping import Float
 
 from rnnpose_ros.evaluation.object_trials import ObjectTrial, precision
-from rnnpose_ros.evaluation.score_quality import auroc, expected_calibration_error
+from rnnpose_ros.evaluation.score_quality import RIGHT_DIAMETERS, auroc, expected_calibration_error
 from rnnpose_ros.evaluation.timing import Timing
 
-RIGHT_DIAMETERS = 0.1
-"""A pose is right whose ADD(-S) is under a tenth of the diameter."""
 CURVE_DIAMETERS = np.linspace(0.002, 0.2, 50)
 _TWO_SIDED_95 = 1.96
 

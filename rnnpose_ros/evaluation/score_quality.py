@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+RIGHT_DIAMETERS = 0.1
+"""A pose is right whose ADD(-S), to the nearest symmetric truth, is under a tenth of the diameter."""
+CHI2_6_95 = 12.591587
+"""95 % of six Gaussian coordinates have a normalised squared error under this."""
+
 
 def expected_calibration_error(scores: np.ndarray, right: np.ndarray, *, bins: int = 10) -> float:
     """Mean gap between score and share of right cases, over equally filled bins."""

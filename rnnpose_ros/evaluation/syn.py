@@ -14,13 +14,13 @@ from rnnpose_ros.data.bop.dataset import BopImage
 from rnnpose_ros.data.syn.reading import Benchmark, ObjectEntry
 from rnnpose_ros.data.syn.starts import start_at_angle
 from rnnpose_ros.errors import InputError
+from rnnpose_ros.evaluation.grey_pictures import without_colour
 from rnnpose_ros.evaluation.metrics import PoseErrors, pose_errors, visible_points
 from rnnpose_ros.objects.symmetry import nearest_symmetric
 from rnnpose_ros.refinement.refiner import Refiner
 from rnnpose_ros.types import CameraIntrinsics, ImageFrame, ObjectModel, PoseHypothesis, RefinementResult
 
 BASIN_DEG = (0.0, 15.0, 30.0, 45.0, 60.0, 75.0, 90.0)
-_LUMA = (0.299, 0.587, 0.114)
 
 Retake = Callable[[BopImage, CameraIntrinsics], ImageFrame]
 """Another picture of the same object at the same pose, for the same camera or one that is a part of it."""
@@ -214,12 +214,6 @@ def at_true_depth(
     moved = T_camera_object.clone()
     moved[:, :3, 3] += centres * (true_depth / centres[:, 2:] - 1)
     return moved
-
-
-def without_colour(rgb: Tensor) -> Tensor:
-    """The same picture in grey, three equal channels."""
-    luma = (rgb.float() @ torch.tensor(_LUMA)).round().to(torch.uint8)
-    return luma[..., None].expand_as(rgb).contiguous()
 
 
 def _truth(image: BopImage) -> Float[Tensor, "4 4"]:

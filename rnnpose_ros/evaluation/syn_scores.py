@@ -9,13 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnnpose_ros.evaluation.bop_recall import PIXEL_THRESHOLDS
-from rnnpose_ros.evaluation.score_quality import auroc, expected_calibration_error
+from rnnpose_ros.evaluation.score_quality import RIGHT_DIAMETERS, auroc, expected_calibration_error
 from rnnpose_ros.evaluation.syn import SynTrial
 
 _SMALL_PX, _LARGE_PX = 100.0, 180.0
 _LITTLE_VISIBLE = 0.7
-RIGHT_DIAMETERS = 0.1
-"""ADD(-S) below which a pose counts as right where scores are judged."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,17 +12,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rnnpose_ros.evaluation.metrics import add
+from rnnpose_ros.evaluation.score_quality import CHI2_6_95, RIGHT_DIAMETERS
 from rnnpose_ros.evaluation.trap_scenes import TrapEpisode, TrapPicture
 from rnnpose_ros.geometry.se3 import log_so3
 from rnnpose_ros.tracking.programme import Engine, refine_starts
 from rnnpose_ros.tracking.tracker import Tracker
 from rnnpose_ros.tracking.tracking_config import TrackingConfig
 from rnnpose_ros.types import ObjectModel, RefinementResult
-
-RIGHT_DIAMETERS = 0.1
-"""A pose is right where its mean vertex error, to the nearest symmetric truth, is less than this."""
-CHI2_6_95 = 12.591587
-"""Of six dimensions: 95 % of a Gaussian's draws have a smaller squared Mahalanobis distance."""
 
 
 @runtime_checkable

@@ -8,14 +8,14 @@ from torch import Tensor
 from rnnpose_ros.geometry.camera import backproject, project
 from rnnpose_ros.geometry.se3 import inverse, transform
 from rnnpose_ros.refinement.cycle import CycleInputs, CycleOutput
-from rnnpose_ros.types import CameraIntrinsics, CorrespondenceField, IterationTrace
+from rnnpose_ros.types import CorrespondenceField, IterationTrace
 
 
 def describe_iterations(
     row: int, cycle: int, inputs: CycleInputs, output: CycleOutput, affine: Float[Tensor, "2 3"]
 ) -> list[IterationTrace]:
     """The trace of one batch item for one cycle."""
-    camera = CameraIntrinsics(K=inputs.camera.K[row : row + 1], height=inputs.camera.height, width=inputs.camera.width)
+    camera = inputs.camera.one(row)
     mask = output.depth[row] > 0
     return [
         IterationTrace(

@@ -14,7 +14,7 @@ from rnnpose_ros.refinement.alignment import AlignmentConfig, Look, align
 from rnnpose_ros.refinement.cycle import CycleInputs, CycleOutput
 from rnnpose_ros.refinement.cycle_report import CycleReport
 from rnnpose_ros.refinement.solver import pose_covariance
-from rnnpose_ros.types import CameraIntrinsics, ObjectModel
+from rnnpose_ros.types import ObjectModel
 
 _LEAST_VARIANCE_PX = 1e-3
 _CELL_PX = 8.0
@@ -107,12 +107,11 @@ def solution(
 
 def _look(row: int, inputs: CycleInputs, output: CycleOutput, model: ObjectModel) -> Look:
     """The pictures of one batch item."""
-    camera = CameraIntrinsics(K=inputs.camera.K[row : row + 1], height=inputs.camera.height, width=inputs.camera.width)
     return Look(
         photo=inputs.photo[row],
         render=inputs.render.color[row],
         depth=inputs.render.depth[row],
-        camera=camera,
+        camera=inputs.camera.one(row),
         T_render=inputs.T_render[row],
         weights=output.iterations[-1].weights[row],
         stride=output.stride,

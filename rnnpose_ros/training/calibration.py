@@ -14,7 +14,7 @@ from torch import Tensor
 
 from rnnpose_ros.data.synthetic.scene import SceneGenerator
 from rnnpose_ros.evaluation.metrics import add
-from rnnpose_ros.evaluation.score_quality import auroc, expected_calibration_error
+from rnnpose_ros.evaluation.score_quality import CHI2_6_95, RIGHT_DIAMETERS, auroc, expected_calibration_error
 from rnnpose_ros.geometry.se3 import inverse, log_so3
 from rnnpose_ros.refinement.refiner import Refiner
 from rnnpose_ros.refinement.restarts import RestartConfig
@@ -25,9 +25,6 @@ from rnnpose_ros.types import CameraIntrinsics, ImageFrame, ObjectModel, PoseHyp
 _LOGGER = logging.getLogger(__name__)
 _SCENE_PX = 320
 _SCENE_MARGIN = 1.6
-_RIGHT_DIAMETERS = 0.1
-_CHI2_6_95 = 12.592
-"""Squared error of six Gaussian coordinates, normalised by their covariance, that 95 % stay under."""
 _BELIEVED = 0.5
 """Covariances are fitted to the right cases that score at least this: others are not published."""
 
@@ -77,7 +74,7 @@ def fit_calibration(cases: Sequence[Case]) -> CalibrationReport:
     named = {f"score_by_{name}": float(w) for name, w in zip(SCORE_MEASURES, weights[1:], strict=True)}
     calibration = Calibration(score_bias=float(weights[0]), **named)
     squared = _believed_errors(fit, calibration)
-    scale = float(np.quantile(squared, 0.95)) / _CHI2_6_95 if len(squared) else 1.0
+    scale = float(np.quantile(squared, 0.95)) / CHI2_6_95 if len(squared) else 1.0
     calibration = replace(calibration, covariance_scale=scale)
     scores = np.array([calibration.score(c.measures) for c in held_out])
     right = np.array([c.right for c in held_out])
@@ -87,7 +84,7 @@ def fit_calibration(cases: Sequence[Case]) -> CalibrationReport:
         right_share=float(np.mean([c.right for c in cases])),
         expected_calibration_error=expected_calibration_error(scores, right),
         auroc=auroc(scores, right),
-        covered_95=float(np.mean(_believed_errors(held_out, calibration) < scale * _CHI2_6_95)),
+        covered_95=float(np.mean(_believed_errors(held_out, calibration) < scale * CHI2_6_95)),
     )
 
 
@@ -131,7 +128,7 @@ def _refine(
 ) -> RefinementResult:
     frame = ImageFrame(
         rgb=photo.permute(1, 2, 0).contiguous(),
-        camera=CameraIntrinsics(K=camera.K[:1], height=_SCENE_PX, width=_SCENE_PX),
+        camera=camera.one(0),
     )
     return refiner.refine(frame, [PoseHypothesis(model.label, T_start.double())], {model.label: model})[0]
 
@@ -143,7 +140,7 @@ def _judge(result: RefinementResult, truth: Float[Tensor, "4 4"], model: ObjectM
     poses = T.expand(len(truths), 4, 4)
     errors = add(poses, truths, points_object=model.mesh.vertices.double())
     nearest = int(errors.argmin())
-    right = is_there and float(errors[nearest]) < _RIGHT_DIAMETERS * model.diameter
+    right = is_there and float(errors[nearest]) < RIGHT_DIAMETERS * model.diameter
     squared = float("nan")
     if right and result.covariance is not None:
         delta = T @ inverse(truths[nearest])
