@@ -41,7 +41,7 @@ class AlignmentConfig:
     """How the pictures are compared."""
 
     steps: int = param(
-        6, doc="Most steps of direct alignment after the last cycle; 0 for none", bounds=(0, 50), dynamic=True
+        6, doc="Most steps of direct alignment after each cycle; 0 for none", bounds=(0, 50), dynamic=True
     )
     smoothing_px: float = param(1.0, doc="Gaussian blur of both pictures", unit="px", bounds=(0.3, 10.0))
     window_px: int = param(
