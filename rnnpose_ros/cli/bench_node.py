@@ -73,25 +73,23 @@ def node_timing(transforms: Sequence[Mapping[str, Any]], *, played: int) -> Node
     Raises:
         InputError: Too few transforms came to say anything.
     """
+    from rnnpose_ros.evaluation.timing import spread
+
     first = {line["stamp_ns"]: line["heard_ns"] for line in reversed(transforms)}
     heard = sorted((stamp, arrived) for stamp, arrived in first.items())
     if len(heard) < _LEAST_ANSWERS:
         raise InputError(f"only {len(heard)} pictures were answered: the node lost the object, or did not keep up")
     latencies = [1e-6 * (arrived - stamp) for stamp, arrived in heard]
-    third = len(latencies) // 3
+    whole, third = spread(latencies), len(latencies) // 3
     duration_s = 1e-9 * (heard[-1][1] - heard[0][1])
     return NodeTiming(
         played=played,
         answered=len(heard),
         fps=(len(heard) - 1) / max(duration_s, 1e-9),
-        latency_p50_ms=_percentile(latencies, 0.5),
-        latency_p99_ms=_percentile(latencies, 0.99),
-        growth_ms=_percentile(latencies[-third:], 0.5) - _percentile(latencies[:third], 0.5),
+        latency_p50_ms=whole.p50_ms,
+        latency_p99_ms=whole.p99_ms,
+        growth_ms=spread(latencies[-third:]).p50_ms - spread(latencies[:third]).p50_ms,
     )
-
-
-def _percentile(values: Sequence[float], share: float) -> float:
-    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ from torch import Tensor
 from rnnpose_ros.errors import AssetError, BackendUnavailableError
 from rnnpose_ros.rendering import warp_kernels
 from rnnpose_ros.rendering.checks import check_counts, check_mesh
+from rnnpose_ros.rendering.closed_form import empty_buffers
 from rnnpose_ros.rendering.texture import mip_levels
 from rnnpose_ros.rendering.warp_kernels import wp
 from rnnpose_ros.types import CameraIntrinsics, Mesh, RenderBuffers
@@ -117,12 +118,7 @@ class WarpRenderer:
         poses = T_camera_object.detach().to(self.device, torch.float64).contiguous()
         K = camera.K.detach().to(self.device, torch.float64).contiguous()
         height, width = camera.height, camera.width
-        buffers = RenderBuffers(
-            depth=torch.zeros(batch, height, width, device=self.device),
-            color=torch.zeros(batch, 3, height, width, device=self.device),
-            attributes=torch.zeros(batch, 3 + values.shape[1], height, width, device=self.device),
-            face_ids=torch.full((batch, height, width), -1, dtype=torch.int32, device=self.device),
-        )
+        buffers = empty_buffers(batch, height, width, channels=values.shape[1], device=self.device)
         keys = torch.full((batch * height * width,), warp_kernels.FAR_KEY, dtype=torch.int64, device=self.device)
         face_count = max(len(mesh.faces) for mesh in distinct)
         vertex_count = max(len(mesh.vertices) for mesh in distinct)
