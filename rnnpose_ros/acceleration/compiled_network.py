@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rnnpose_ros.acceleration.lookup_kernel import fused_lookup
 from rnnpose_ros.acceleration.openvino_engine import CompiledGraph, GraphCompiler
 from rnnpose_ros.networks.correlation import CorrelationPyramid
 from rnnpose_ros.networks.rnnpose_network import EncodedPair, FieldUpdate, RnnposeNetwork
@@ -22,10 +23,10 @@ BATCHES = (4, 2, 1)
 
 
 class CompiledRnnposeNetwork:
-    """A :class:`~rnnpose_ros.networks.rnnpose_network.CorrespondenceNetwork` in three graphs.
+    """A :class:`~rnnpose_ros.networks.rnnpose_network.CorrespondenceNetwork` in two graphs and a kernel between them.
 
-    The encoders and the correlation; the lookup; the update with the similarity. The lookup stands alone because its
-    coordinates need float32, which a graph in bfloat16 would take from it.
+    The encoders and the correlation; the update with the similarity. The lookup is a kernel because its coordinates
+    need float32, which a graph in bfloat16 would take from it, and because it is several times quicker so.
 
     Args:
         network: What is compiled; graphs compute in bfloat16 where it does.
@@ -68,7 +69,7 @@ class CompiledRnnposeNetwork:
     ) -> FieldUpdate:
         """See :meth:`~rnnpose_ros.networks.rnnpose_network.RnnposeNetwork.update`."""
         target = cells + flow
-        (correlation,) = self._run("lookup", self._lookup, (target, *pair.correlation.levels))
+        correlation = fused_lookup(pair.correlation, target)
         held = (pair.context.gates, pair.context.candidate)
         inputs = (correlation, *held, pair.descriptors_render, pair.descriptors_photo, hidden, target, flow)
         return FieldUpdate(*self._run("advance", self._advance, inputs))
@@ -80,9 +81,6 @@ class CompiledRnnposeNetwork:
         pair, hidden = self._network.encode(buffers, photo, depth_centre=depth_centre, diameter=diameter)
         held = (pair.context.gates, pair.context.candidate)
         return (*held, pair.descriptors_render, pair.descriptors_photo, hidden, *pair.correlation.levels)
-
-    def _lookup(self, target: Tensor, *levels: Tensor) -> Tensor:
-        return CorrelationPyramid(levels, radius=self.config.correlation_radius).lookup(target)
 
     def _advance(
         self,
@@ -97,7 +95,7 @@ class CompiledRnnposeNetwork:
     ) -> tuple[Tensor, ...]:
         pyramid = CorrelationPyramid((), radius=self.config.correlation_radius)
         pair = EncodedPair(pyramid, self._held(gates, candidate), descriptors_render, descriptors_photo)
-        update = self._network.advance(correlation, pair, hidden, target, flow)
+        update = self._network.advance(correlation.permute(0, 3, 1, 2), pair, hidden, target, flow)
         return update.hidden, update.delta, update.confidence_logit, update.similarity
 
     def _held(self, gates: Tensor, candidate: Tensor) -> HeldInput:
@@ -110,7 +108,7 @@ class CompiledRnnposeNetwork:
         outputs: list[Tensor] = []
         for rows in _parts(batch):
             part = [_rows(tensor, rows, batch) for tensor in given]
-            graph = self._graph(name, function, part, bfloat16=self.mixed_precision and name != "lookup")
+            graph = self._graph(name, function, part, bfloat16=self.mixed_precision)
             if not outputs:
                 outputs = [torch.empty(batch * s[0] // len(rows), *s[1:]) for s in graph.output_shapes]
             graph.run(part, [_rows(tensor, rows, batch) for tensor in outputs])

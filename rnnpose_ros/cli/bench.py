@@ -48,7 +48,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--runs", type=int, default=20, help="timed refinements")
     parser.add_argument(
-        "--compare", nargs=2, metavar=("A", "B"), help="alternate two engines; ratio is the time of B over that of A"
+        "--compare",
+        nargs=2,
+        metavar=("A", "B"),
+        help="alternate two engines, as ENGINE or ENGINE:PRECISION; ratio is the time of B over that of A. eager is the "
+        "yardstick, torch as it is: float32 where nothing else is said",
     )
     parser.add_argument("--profile", type=Path, metavar="FILE", help="write one refinement as a Chrome trace (JSON)")
     parser.add_argument(
@@ -87,7 +91,7 @@ def _time(args: argparse.Namespace) -> int:
     from rnnpose_ros.evaluation.timing import time_refinement
 
     cases = list(_cases(args))
-    refiner, start_up = measure_start_up(lambda: _refiner(args, args.engine), *cases[0].inputs(1))
+    refiner, start_up = measure_start_up(lambda: _refiner(args, args.engine, args.precision), *cases[0].inputs(1))
     measured = []
     for case in cases:
         for objects in args.objects:
@@ -112,7 +116,7 @@ def _compare(args: argparse.Namespace) -> int:
     first, second = args.compare
     if first == second:
         raise InputError(f"--compare: expected two engines, got {first!r} twice")
-    refiners = {name: _refiner(args, name) for name in (first, second)}
+    refiners = {name: _refiner(args, *_side(name, args.precision)) for name in (first, second)}
     for case in _cases(args):
         for objects in args.objects:
             timings = time_alternately(refiners, *case.inputs(objects), runs=args.runs)
@@ -136,9 +140,16 @@ class _Case:
         return self.frame, [self.start] * objects, {self.model.label: self.model}
 
 
-def _refiner(args: argparse.Namespace, engine: str) -> Refiner:
+def _side(name: str, precision: str) -> tuple[str, str]:
+    """Engine and precision of one side of a comparison."""
+    engine, _, own = name.partition(":")
+    yardstick = "float32" if engine == "eager" and precision == "auto" else precision
+    return engine, own or yardstick
+
+
+def _refiner(args: argparse.Namespace, engine: str, precision: str) -> Refiner:
     settings: Any = {"device": args.device, "renderer": args.renderer, "settings": [*_WHOLE_WORK, *args.set]}
-    settings |= {"precision": args.precision, "engine": engine, "threads": args.threads}
+    settings |= {"precision": precision, "engine": engine, "threads": args.threads}
     make = make_paper_refiner if args.network == "paper" else load_refiner
     return make(args.weights, **settings)
 

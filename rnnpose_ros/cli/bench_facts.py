@@ -92,7 +92,7 @@ def comparison_table(facts: Mapping[str, Any]) -> str:
     """Two engines on one case, to read."""
     a, b = facts["compare"]
     first, second = facts["engines"][a], facts["engines"][b]
-    lines = [_title(first), f"  {'p50':10}{a:>12}{b:>12}"]
+    lines = [_title(first, second), f"  {'p50':10}{a:>12}{b:>12}"]
     for name, ms in first["stages_ms"].items():
         lines.append(f"  {name:10}{ms:12.1f}{second['stages_ms'][name]:12.1f} ms")
     lines.append(f"  {'whole':10}{first['p50_ms']:12.1f}{second['p50_ms']:12.1f} ms, ratio {facts['ratio']:.2f}")
@@ -102,9 +102,11 @@ def comparison_table(facts: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _title(facts: Mapping[str, Any]) -> str:
+def _title(*engines: Mapping[str, Any]) -> str:
+    facts = engines[0]
+    computed = " and ".join(f"{e['engine']} in {e['precision']}" for e in engines)
     return (
-        f"{facts['network']} on {facts['device']} ({facts['engine']}, {facts['threads']} threads, "
-        f"{facts['precision']}, {facts['renderer']}), {facts['objects']} object(s) of {facts['faces']} faces, "
+        f"{facts['network']} on {facts['device']} ({computed}, {facts['threads']} threads, "
+        f"{facts['renderer']}), {facts['objects']} object(s) of {facts['faces']} faces, "
         f"{facts['cycles']} cycles x {facts['iterations']} iterations, {facts['crop_px']} px crop, {facts['runs']} runs"
     )
