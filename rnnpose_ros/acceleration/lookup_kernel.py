@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rnnpose_ros.networks.correlation import CorrelationPyramid
-from rnnpose_ros.rendering.warp_renderer import start_warp
+from rnnpose_ros.rendering.warp_renderer import shared_memory, start_warp
 
 wp.set_module_options({"enable_backward": False})
 
@@ -28,7 +28,7 @@ _build_lock = threading.Lock()
 def _value(row: wp.array(dtype=wp.float32), u: int):
     """0 outside."""
     if u < 0 or u >= row.shape[0]:
-        return float(0.0)
+        return wp.float32(0.0)
     return row[u]
 
 
@@ -43,7 +43,7 @@ def _look_up(
     found: wp.array2d(dtype=wp.float32),
 ):
     cell = wp.tid()
-    height, width = volume.shape[1], volume.shape[2]
+    height = volume.shape[1]
     side = 2 * radius + 1
     centre = (centres[cell] - wp.vec2f(0.5 * (factor - 1.0), 0.5 * (factor - 1.0))) / factor
     # Far outside all is 0; held there, the whole part fits an integer.
@@ -81,11 +81,13 @@ def fused_lookup(pyramid: CorrelationPyramid, centre: Float[Tensor, "B h w 2"]) 
     batch, height, width, _ = centre.shape
     found = torch.empty(batch, height, width, pyramid.channels)
     side = 2 * pyramid.radius + 1
-    centres = wp.from_torch(centre.float().contiguous().view(-1, 2), dtype=wp.vec2f)
-    rows = wp.from_torch(found.view(-1, pyramid.channels))
+    # Held until the launches are over: the kernel's arguments are their addresses alone.
+    centres, volumes = centre.float().contiguous(), [volume.float().contiguous() for volume in pyramid.levels]
+    given, rows = shared_memory(centres.view(-1, 2), wp.vec2f), shared_memory(found.view(-1, pyramid.channels))
     with _build_lock:
-        for level, volume in enumerate(pyramid.levels):
-            values = wp.from_torch(volume.float().contiguous()[:, 0])
-            given = [centres, values, float(2**level), pyramid.radius, level * side * side, rows]
-            wp.launch(_look_up, dim=len(volume), inputs=given, device="cpu")
+        for level, volume in enumerate(volumes):
+            place = [float(2**level), pyramid.radius, level * side * side]
+            wp.launch(
+                _look_up, dim=len(volume), inputs=[given, shared_memory(volume[:, 0]), *place, rows], device="cpu"
+            )
     return found

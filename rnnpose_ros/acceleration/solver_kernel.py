@@ -16,15 +16,15 @@ from torch import Tensor
 
 from rnnpose_ros.geometry.camera import NEAR_M
 from rnnpose_ros.refinement.solver import SolverConfig, SolverStep
-from rnnpose_ros.rendering.warp_renderer import start_warp
+from rnnpose_ros.rendering.warp_renderer import shared_memory, start_warp
 
 wp.set_module_options({"enable_backward": False})
 
 _NEAR = wp.constant(wp.float64(NEAR_M))
 _vec6 = wp.types.vector(length=6, dtype=wp.float64)
 _mat66 = wp.types.matrix(shape=(6, 6), dtype=wp.float64)
-_BISECTIONS = wp.constant(45)
-"""Of the weighted median: the interval is then a hundred-million-millionth of the largest residual."""
+_BISECTIONS = wp.constant(30)
+"""Of the weighted median: the interval is then a thousand-millionth of the largest residual."""
 
 _build_lock = threading.Lock()
 """The first launch compiles the kernel."""
@@ -115,6 +115,7 @@ def _robust_steps(
     robust_factor: wp.float64,
     robust_floor: wp.float64,
     lengths: wp.array2d(dtype=wp.float64),
+    used: wp.array2d(dtype=wp.int32),
     R_out: wp.array(dtype=wp.mat33d),
     t_out: wp.array(dtype=wp.vec3d),
     step_out: wp.array(dtype=_vec6),
@@ -122,7 +123,11 @@ def _robust_steps(
     sums_out: wp.array(dtype=wp.vec3d),
 ):
     item = wp.tid()
-    count = points.shape[1]
+    count = wp.int32(0)
+    for n in range(points.shape[1]):
+        if weights[item, n] != 0.0:
+            used[item, count] = n
+            count = count + 1
     camera, diameter = K[item], diameters[item]
     centre = centres[item] + wp.vec3d()
     R = wp.identity(n=3, dtype=wp.float64)
@@ -133,20 +138,19 @@ def _robust_steps(
     for turn in range(robust_steps + 1):
         if turn > 0:
             highest, total = wp.float64(0.0), wp.float64(0.0)
-            for n in range(count):
-                w = wp.float64(weights[item, n])
+            for m in range(count):
+                n = used[item, m]
                 p = R * wp.vec3d(points[item, n]) + t
-                lengths[item, n] = wp.length(_residual(p, targets[item, n], camera))
-                if w > wp.float64(0.0):
-                    highest = wp.max(highest, lengths[item, n])
-                    total = total + w
+                lengths[item, m] = wp.length(_residual(p, targets[item, n], camera))
+                highest = wp.max(highest, lengths[item, m])
+                total = total + wp.float64(weights[item, n])
             low = wp.float64(0.0)
             for _ in range(_BISECTIONS):
                 middle = wp.float64(0.5) * (low + highest)
                 below = wp.float64(0.0)
-                for n in range(count):
-                    if lengths[item, n] <= middle:
-                        below = below + wp.float64(weights[item, n])
+                for m in range(count):
+                    if lengths[item, m] <= middle:
+                        below = below + wp.float64(weights[item, used[item, m]])
                 if below < wp.float64(0.5) * total:
                     low = middle
                 else:
@@ -155,19 +159,19 @@ def _robust_steps(
         H = _mat66()
         b = _vec6()
         cost, sum_w = wp.float64(0.0), wp.float64(0.0)
-        for n in range(count):
+        for m in range(count):
+            n = used[item, m]
             w = wp.float64(weights[item, n])
             if turn > 0:
-                away = lengths[item, n] / scale
+                away = lengths[item, m] / scale
                 w = w / (wp.float64(1.0) + away * away)
-            if w != wp.float64(0.0):
-                p = R * wp.vec3d(points[item, n]) + t
-                r = _residual(p, targets[item, n], camera)
-                row_u, row_v = _rows(p, centre, diameter, camera)
-                H = H + w * (wp.outer(row_u, row_u) + wp.outer(row_v, row_v))
-                b = b + w * (r[0] * row_u + r[1] * row_v)
-                cost = cost + w * wp.dot(r, r)
-                sum_w = sum_w + w
+            p = R * wp.vec3d(points[item, n]) + t
+            r = _residual(p, targets[item, n], camera)
+            row_u, row_v = _rows(p, centre, diameter, camera)
+            H = H + w * (wp.outer(row_u, row_u) + wp.outer(row_v, row_v))
+            b = b + w * (r[0] * row_u + r[1] * row_v)
+            cost = cost + w * wp.dot(r, r)
+            sum_w = sum_w + w
         damped = H
         for i in range(6):
             damped[i, i] = H[i, i] * (wp.float64(1.0) + damping) + prior
@@ -213,24 +217,32 @@ def fused_robust_step(
     move, shift = torch.empty(batch, 3, 3, dtype=f64), torch.empty(batch, 3, dtype=f64)
     step, normal = torch.empty(batch, 6, dtype=f64), torch.empty(batch, 6, 6, dtype=f64)
     sums = torch.empty(batch, 3, dtype=f64)
+    # Held until the launch is over: the kernel's arguments are their addresses alone.
     given = [
-        wp.from_torch(points_camera.float().contiguous(), dtype=wp.vec3f),
-        wp.from_torch(target_uv.float().contiguous(), dtype=wp.vec2f),
-        wp.from_torch(weights.float().contiguous()),
-        wp.from_torch(K.expand(batch, 3, 3).to(f64).contiguous(), dtype=wp.mat33d),
-        wp.from_torch(centre_camera.to(f64).contiguous(), dtype=wp.vec3d),
-        wp.from_torch(diameter.to(f64).contiguous()),
+        (points_camera.float().contiguous(), wp.vec3f),
+        (target_uv.float().contiguous(), wp.vec2f),
+        (weights.float().contiguous(), None),
+        (K.expand(batch, 3, 3).to(f64).contiguous(), wp.mat33d),
+        (centre_camera.to(f64).contiguous(), wp.vec3d),
+        (diameter.to(f64).contiguous(), None),
+    ]
+    numbers = [
         *(float(v) for v in (config.damping, config.prior, config.max_step)),
         config.robust_steps,
         *(float(v) for v in (config.robust_factor, config.robust_floor_px)),
-        wp.from_torch(torch.empty(batch, count, dtype=f64)),
     ]
     made = [
-        wp.from_torch(tensor, dtype=kind)
-        for tensor, kind in ((move, wp.mat33d), (shift, wp.vec3d), (step, _vec6), (normal, _mat66), (sums, wp.vec3d))
+        (torch.empty(batch, count, dtype=f64), None),
+        (torch.empty(batch, count, dtype=torch.int32), None),
+        (move, wp.mat33d),
+        (shift, wp.vec3d),
+        (step, _vec6),
+        (normal, _mat66),
+        (sums, wp.vec3d),
     ]
+    arrays, results = ([shared_memory(tensor, kind) for tensor, kind in part] for part in (given, made))
     with _build_lock:
-        wp.launch(_robust_steps, dim=batch, inputs=[*given, *made], device="cpu")
+        wp.launch(_robust_steps, dim=batch, inputs=[*arrays, *numbers, *results], device="cpu")
     T = T_camera_object.to(f64)
     moved = T.clone()
     moved[:, :3, :3] = move @ T[:, :3, :3]

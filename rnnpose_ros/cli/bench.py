@@ -51,8 +51,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--compare",
         nargs=2,
         metavar=("A", "B"),
-        help="alternate two engines, as ENGINE or ENGINE:PRECISION; ratio is the time of B over that of A. eager is the "
-        "yardstick, torch as it is: float32 where nothing else is said",
+        help="alternate two engines, as ENGINE or ENGINE:PRECISION; ratio is the time of B over that of A. eager is "
+        "the yardstick, torch as it is: float32 where nothing else is said",
     )
     parser.add_argument("--profile", type=Path, metavar="FILE", help="write one refinement as a Chrome trace (JSON)")
     parser.add_argument(

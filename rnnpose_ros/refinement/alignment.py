@@ -20,7 +20,7 @@ from torch import Tensor
 
 from rnnpose_ros.geometry.camera import NEAR_M
 from rnnpose_ros.geometry.se3 import increment_about, transform
-from rnnpose_ros.refinement.comparison import AlignmentConfig, Comparison, Look, compare
+from rnnpose_ros.refinement.comparison import AlignmentConfig, Comparison, Look, compare, gradient_at, normalised
 from rnnpose_ros.refinement.solver import solve_marked
 
 __all__ = ["Alignment", "AlignmentConfig", "Look", "align"]
@@ -62,11 +62,11 @@ def align(
     Returns:
         None where too little of the object can be compared.
     """
-    comparison = compare(look, T_camera_object, config=config)
+    comparison = compare(look, config=config)
     if comparison is None:
         return None
     T, moved = T_camera_object, prior_information.new_zeros(6)
-    before = now = normal_equations(comparison, T, config=config)
+    before = now = normal_equations(comparison, T)
     information = prior_information
     for _ in range(config.steps):
         information = prior_information + now.information
@@ -77,7 +77,7 @@ def align(
             return None
         moved = moved + step[0]
         T = _moved(T, step[0], comparison)
-        now = normal_equations(comparison, T, config=config)
+        now = normal_equations(comparison, T)
         if float(step.norm()) < _SETTLED:
             break
     far = math.sqrt(max(0.0, float(moved @ prior_information @ moved))) > _FARTHEST
@@ -95,33 +95,28 @@ class Normal:
     agreement: float
 
 
-def normal_equations(
-    comparison: Comparison, T_camera_object: Float[Tensor, "4 4"], *, config: AlignmentConfig
-) -> Normal:
+def normal_equations(comparison: Comparison, T_camera_object: Float[Tensor, "4 4"]) -> Normal:
     """The equations for a step from this pose, in (v / D, omega) about the object's centre."""
-    c, points = comparison, comparison.points_render
-    move = T_camera_object @ c.T_object_render
-    centre = transform(T_camera_object, c.centre_object[None])[0]
-    x, y, z = move[:3, :3].to(points) @ points.T + move[:3, 3:].to(points)
-    z = z.clamp_min(NEAR_M)
+    c, (rows, columns) = comparison, comparison.used
+    points = c.points_render
+    move = (T_camera_object @ c.T_object_render).to(points)
+    places = _places(move, c)
+    photo = normalised(_fetched(c, places), c.inner, c.share, c.config)
+    residual = (photo - c.render)[rows, columns]
+    gu, gv = 0.5 * (c.render_gradient + gradient_at(photo, c.used))
+    u, v = places[:, rows, columns]
+    _x, _y, z = moved = move[:3, :3] @ points[:, rows, columns] + move[:3, 3:]
+    centre = transform(T_camera_object, c.centre_object[None])[0].to(points)
     fx, fy = c.K[0, 0], c.K[1, 1]
-    u, v = fx * x / z + c.K[0, 2], fy * y / z + c.K[1, 2]
-    photo, *gradient = _fetched(c, u, v)
-    residual = photo - c.render
-    gu, gv = (0.5 * (a + b) for a, b in zip(gradient, c.render_gradient, strict=True))
-    along = torch.stack([gu * fx / z, gv * fy / z, -(gu * (u - c.K[0, 2]) + gv * (v - c.K[1, 2])) / z])
-    lever = torch.stack([x, y, z]) - centre.to(points)[:, None]
-    J = torch.cat([along * c.diameter, torch.linalg.cross(lever, along, dim=0)])
-    used = c.weights > c.least_weight
-    scale = (1.5 * 1.48 * residual[used].abs().median()).clamp_min(0.15)
-    weights = torch.where(used, c.weights / (1 + (residual / scale) ** 2), torch.zeros_like(residual))
+    along = torch.stack([gu * fx, gv * fy, c.K[0, 2] * gu + c.K[1, 2] * gv - gu * u - gv * v]) / z.clamp_min(NEAR_M)
+    J = torch.cat([along * c.diameter, torch.linalg.cross(moved - centre[:, None], along, dim=0)])
+    scale = (1.5 * 1.48 * residual.abs().median()).clamp_min(0.15)
+    weights = c.weights / (1 + (residual / scale) ** 2)
     variance = (weights * residual * residual).sum() / weights.sum()
-    weights = weights * (c.pixels_each / (variance.clamp_min(0.01) * config.correlated_px))
-    rows = torch.cat([J, residual[None]])
-    products = ((J * weights) @ rows.T).double()
-    agreement = (photo @ c.render) / ((photo @ photo) * (c.render @ c.render)).sqrt().clamp_min(1e-6)
+    weights = weights * (c.pixels_each / (variance.clamp_min(0.01) * c.config.correlated_px))
+    products = ((J * weights) @ torch.cat([J, residual[None]]).T).double()
     # One transfer from the device for all that the processor needs.
-    found = torch.cat([products.flatten(), agreement.double()[None]]).cpu()
+    found = torch.cat([products.flatten(), _agreement(photo, c.render).double()[None]]).cpu()
     table = found[:-1].view(6, 7)
     return Normal(information=table[:, :6], gradient=-table[:, 6], agreement=float(found[-1]))
 
@@ -135,11 +130,24 @@ def _moved(
     return increment_about(T_camera_object[None], metric[None], centre)[0]
 
 
-def _fetched(comparison: Comparison, u: Float[Tensor, "N"], v: Float[Tensor, "N"]) -> Float[Tensor, "3 N"]:
-    """The photograph and its derivatives at these pixels, bilinear."""
-    height, width = comparison.photo.shape[-2:]
+def _places(move: Float[Tensor, "4 4"], comparison: Comparison) -> Float[Tensor, "2 h w"]:
+    """The crop's pixels where a motion puts the render's points."""
+    onto_image = comparison.K @ move[:3]
+    points = comparison.points_render
+    u, v, z = (onto_image[:, :3] @ points.flatten(1) + onto_image[:, 3:]).view_as(points)
+    return torch.stack([u, v]) / z.clamp_min(NEAR_M)
+
+
+def _fetched(comparison: Comparison, places: Float[Tensor, "2 h w"]) -> Float[Tensor, "h w"]:
+    """The photograph at these pixels, bilinear."""
+    height, width = comparison.photo.shape
     left, top = comparison.corner_uv
-    grid = torch.stack([(u - left) * (2 / (width - 1)) - 1, (v - top) * (2 / (height - 1)) - 1], -1)
-    return F.grid_sample(
-        comparison.photo[None], grid[None, None], align_corners=True, padding_mode="border"
-    )[0, :, 0]
+    u, v = (places[0] - left) * (2 / (width - 1)) - 1, (places[1] - top) * (2 / (height - 1)) - 1
+    grid = torch.stack([u, v], -1)[None]
+    return F.grid_sample(comparison.photo[None, None], grid, align_corners=True, padding_mode="border")[0, 0]
+
+
+def _agreement(photo: Float[Tensor, "h w"], render: Float[Tensor, "h w"]) -> Float[Tensor, ""]:
+    """Correlation of two normalised pictures."""
+    a, b = photo.flatten(), render.flatten()
+    return (a @ b) / ((a @ a) * (b @ b)).sqrt().clamp_min(1e-6)

@@ -1,8 +1,7 @@
-"""What direct alignment compares: pixels of a render and the photograph around them, freed of light.
+"""What direct alignment compares: a render and the photograph fetched back to its pixels, freed of light.
 
 Both pictures lose the brightness and contrast of the window around each pixel (zero-mean normalised windows), over the
-object only. The render has its outline at hand; in the photograph it lies where the network's pose puts it. After that
-nothing depends on the pose but where the photograph is looked at, so a step reads some thousand pixels.
+object only.
 """
 
 from __future__ import annotations
@@ -12,12 +11,11 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from rnnpose_ros.config import param
-from rnnpose_ros.geometry.camera import backproject, project
-from rnnpose_ros.geometry.se3 import inverse, transform
+from rnnpose_ros.geometry.se3 import inverse
 from rnnpose_ros.types import CameraIntrinsics
 
 _LUMA = (0.299, 0.587, 0.114)
@@ -73,72 +71,99 @@ class Look:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
-    """The pixels of the render that are looked for, and the photograph to find them in."""
+    """A render ready to be compared with the photograph under different poses, around the object."""
 
-    photo: Float[Tensor, "3 h w"]
-    """Normalised, and its derivatives in u and in v, around the object."""
+    photo: Float[Tensor, "h w"]
+    """Blurred brightness."""
     corner_uv: tuple[int, int]
-    """Of that part of the crop."""
-    points_render: Float[Tensor, "N 3"]
+    """First pixel of what is compared, in the crop."""
+    points_render: Float[Tensor, "3 h w"]
     """Surface points, camera frame of the render, metres."""
-    render: Float[Tensor, "N"]
-    """Normalised."""
-    render_gradient: Float[Tensor, "2 N"]
+    inner: Float[Tensor, "h w"]
+    """1 on the object, its rim left out."""
+    share: Float[Tensor, "h w"]
+    """Pixels of :attr:`inner` in the window around each."""
+    render: Float[Tensor, "h w"]
+    """Normalised; 0 outside of :attr:`inner`."""
+    used: Int64[Tensor, "2 N"]
+    """Rows and columns of the pixels that steps are computed from."""
     weights: Float[Tensor, "N"]
-    """Of the pixels; under :attr:`least_weight` they only say how alike the pictures look."""
+    """Of these."""
+    render_gradient: Float[Tensor, "2 N"]
     pixels_each: int
-    """Pixels of the render that each stands for."""
+    """Pixels that each of these stands for."""
     K: Float[Tensor, "3 3"]
     T_object_render: Float[Tensor, "4 4"]
     """float64"""
     centre_object: Float[Tensor, "3"]
+    """float64"""
     diameter: float
-    least_weight: float = _LEAST_WEIGHT
+    config: AlignmentConfig
 
 
-def compare(look: Look, T_camera_object: Float[Tensor, "4 4"], *, config: AlignmentConfig) -> Comparison | None:
-    """Prepares the pictures for steps from a pose; None where too little of the object can be compared.
-
-    Args:
-        look: Pictures of the cycle.
-        T_camera_object: Where the object about is, float64.
-        config: See :class:`AlignmentConfig`.
-    """
+def compare(look: Look, *, config: AlignmentConfig) -> Comparison | None:
+    """Prepares the pictures; None where too little of the object can be compared."""
     size = look.camera.height
     box = _box_around(look.depth, margin=config.window_px + _MOST_MOTION_PX)
-    depth, corner_uv = look.depth[box], (box[1].start, box[0].start)
+    depth, corner = look.depth[box], (box[1].start, box[0].start)
     covered = (depth > 0).float()
     inner = _eroded(covered, _RIM_PX)
     weights = _spread_over_pixels(look.weights, look.stride, size)[box] * _eroded(inner, 1)
+    weights = F.pad(weights[1:-1, 1:-1], (1, 1, 1, 1))  # where both neighbours are there
     count = int((weights > _LEAST_WEIGHT).sum())
     if count < _LEAST_PIXELS:
         return None
     step = max(1, math.ceil(math.sqrt(count / _MOST_PIXELS)))
-    v, u = (step * i for i in inner[::step, ::step].nonzero(as_tuple=True))
-    K = look.camera.K[0].to(depth)
-    uv = torch.stack([u + corner_uv[0], v + corner_uv[1]], -1).to(depth)
-    points = backproject(depth[v, u][None], uv[None], K[None])[0]
-    T_object_render = inverse(look.T_render.to(T_camera_object))
-    move = (T_camera_object @ T_object_render).to(depth)
-    outline = _moved_mask(inner, uv - uv.new_tensor(corner_uv), project(transform(move, points)[None], K[None])[0] - uv)
+    used = step * (weights[::step, ::step] > _LEAST_WEIGHT).nonzero().T
+    rows, columns = used
     luma = depth.new_tensor(_LUMA)[:, None, None]
-    render, photo = ((picture[:, *box] * luma).sum(0) for picture in (look.render, look.photo))
+    render, photo = ((picture[(slice(None), *box)] * luma).sum(0) for picture in (look.render, look.photo))
     blurred = _blurred(torch.stack([covered, render * covered, photo]), config.smoothing_px)
-    pictures = torch.stack([blurred[1] / blurred[0].clamp_min(1e-3), blurred[2]])
-    render, photo = _normalised(pictures, torch.stack([inner, outline]), config)
+    share = window_sums(inner[None], config.window_px)[0].clamp_min(0.5)
+    render = normalised(blurred[1] / blurred[0].clamp_min(1e-3), inner, share, config)
+    K = look.camera.K[0].to(depth)
     return Comparison(
-        photo=torch.cat([photo[None], _gradient(photo)]),
-        corner_uv=corner_uv,
-        points_render=points,
-        render=render[v, u],
-        render_gradient=_gradient(render * inner)[:, v, u],
-        weights=weights[v, u],
+        photo=blurred[2],
+        corner_uv=corner,
+        points_render=_points(depth, corner, K),
+        inner=inner,
+        share=share,
+        render=render,
+        used=used,
+        weights=weights[rows, columns],
+        render_gradient=gradient_at(render, used),
         pixels_each=step * step,
         K=K,
-        T_object_render=T_object_render,
-        centre_object=look.centre_object.to(T_camera_object),
+        T_object_render=inverse(look.T_render.double()).cpu(),
+        centre_object=look.centre_object.double().cpu(),
         diameter=look.diameter,
+        config=config,
     )
+
+
+def normalised(
+    picture: Float[Tensor, "h w"], inner: Float[Tensor, "h w"], share: Float[Tensor, "h w"], config: AlignmentConfig
+) -> Float[Tensor, "h w"]:
+    """Zero mean and unit contrast in the window around each pixel, of what is ``inner``; 0 elsewhere."""
+    inside = picture * inner
+    mean, square = window_sums(torch.stack([inside, inside * picture]), config.window_px) / share
+    variance = (square - mean * mean).clamp_min_(0.0)
+    return (picture - mean).mul_(variance.add_(config.contrast**2).rsqrt_()).mul_(inner)
+
+
+def window_sums(pictures: Float[Tensor, "N h w"], reach: int) -> Float[Tensor, "N h w"]:
+    """Sums over the square window around each pixel, zeros beyond the border, as differences of running sums."""
+    side = 2 * reach + 1
+    rows = F.pad(pictures, (reach + 1, reach)).cumsum(-1)
+    rows = F.pad(rows[..., side:] - rows[..., :-side], (0, 0, reach + 1, reach)).cumsum(-2)
+    return rows[:, side:] - rows[:, :-side]
+
+
+def gradient_at(picture: Float[Tensor, "h w"], pixels: Int64[Tensor, "2 N"]) -> Float[Tensor, "2 N"]:
+    """Central differences in u and v at some rows and columns, none of them at the border."""
+    width = picture.shape[1]
+    at, values = pixels[0] * width + pixels[1], picture.flatten()
+    return 0.5 * torch.stack([values[at + 1] - values[at - 1], values[at + width] - values[at - width]])
 
 
 def _box_around(depth: Float[Tensor, "S S"], *, margin: int) -> tuple[slice, slice]:
@@ -150,40 +175,12 @@ def _box_around(depth: Float[Tensor, "S S"], *, margin: int) -> tuple[slice, sli
     )
 
 
-def _moved_mask(
-    mask: Float[Tensor, "h w"], uv: Float[Tensor, "N 2"], motion: Float[Tensor, "N 2"]
-) -> Float[Tensor, "h w"]:
-    """A mask whose pixels ``uv`` moved so: by the affine map that fits best, which is near enough for a window."""
-    there = torch.cat([uv + motion, torch.ones_like(uv[:, :1])], 1).double()
-    back = torch.linalg.solve(
-        there.T @ there + 1e-3 * torch.eye(3, dtype=there.dtype, device=there.device), -there.T @ motion.double()
-    ).to(uv)
-    h, w = mask.shape
-    columns, rows = torch.arange(w, device=mask.device).to(uv), torch.arange(h, device=mask.device).to(uv)[:, None]
-    from_u = columns + columns * back[0, 0] + (rows * back[1, 0] + back[2, 0])
-    from_v = rows + rows * back[1, 1] + (columns * back[0, 1] + back[2, 1])
-    at = (from_v.round().clamp(0, h - 1) * w + from_u.round().clamp(0, w - 1)).long()
-    return mask.flatten()[at.flatten()].view(h, w)
-
-
-def _normalised(
-    pictures: Float[Tensor, "N h w"], masks: Float[Tensor, "N h w"], config: AlignmentConfig
-) -> Float[Tensor, "N h w"]:
-    """Zero mean and unit contrast in the window around each pixel, of what the mask shows of it."""
-    inside = pictures * masks
-    share, mean, square = _window_sums(torch.cat([masks, inside, inside * pictures]), config.window_px).chunk(3)
-    share = share.clamp_min(0.5)
-    mean = mean / share
-    variance = (square / share - mean * mean).clamp_min(0.0)
-    return (pictures - mean) / (variance + config.contrast**2).sqrt()
-
-
-def _window_sums(pictures: Float[Tensor, "N h w"], reach: int) -> Float[Tensor, "N h w"]:
-    """Sums over the square window around each pixel, zeros beyond the border, as differences of running sums."""
-    side = 2 * reach + 1
-    rows = F.pad(pictures, (reach + 1, reach)).cumsum(-1)
-    rows = F.pad(rows[..., side:] - rows[..., :-side], (0, 0, reach + 1, reach)).cumsum(-2)
-    return rows[:, side:] - rows[:, :-side]
+def _points(depth: Float[Tensor, "h w"], corner: tuple[int, int], K: Float[Tensor, "3 3"]) -> Float[Tensor, "3 h w"]:
+    """The surface at each pixel, metres."""
+    h, w = depth.shape
+    columns, rows = (torch.arange(n, device=depth.device, dtype=depth.dtype) for n in (w, h))
+    x, y = (columns + corner[0] - K[0, 2]) / K[0, 0], (rows + corner[1] - K[1, 2]) / K[1, 1]
+    return torch.stack([x * depth, y[:, None] * depth, depth])
 
 
 def _blurred(pictures: Float[Tensor, "N h w"], sigma_px: float) -> Float[Tensor, "N h w"]:
@@ -204,7 +201,7 @@ def _blurred(pictures: Float[Tensor, "N h w"], sigma_px: float) -> Float[Tensor,
 
 def _eroded(mask: Float[Tensor, "h w"], by_px: int) -> Float[Tensor, "h w"]:
     """Without the pixels that have one outside within a square; beyond the border nothing is outside."""
-    return (_window_sums((1 - mask)[None], by_px)[0] < 0.5).to(mask)
+    return (window_sums((1 - mask)[None], by_px)[0] < 0.5).to(mask)
 
 
 def _spread_over_pixels(cells: Float[Tensor, "h w"], stride: int, size: int) -> Float[Tensor, "S S"]:
@@ -213,11 +210,3 @@ def _spread_over_pixels(cells: Float[Tensor, "h w"], stride: int, size: int) -> 
     span = ((h - 1) * stride + 1, (w - 1) * stride + 1)
     fine = F.interpolate(cells[None, None].float(), size=span, mode="bilinear", align_corners=True)[0, 0]
     return F.pad(fine[:size, :size], (0, max(0, size - span[1]), 0, max(0, size - span[0])))
-
-
-def _gradient(picture: Float[Tensor, "h w"]) -> Float[Tensor, "2 h w"]:
-    """Central differences in u and v per pixel; 0 at the border."""
-    gradient = torch.zeros(2, *picture.shape, device=picture.device, dtype=picture.dtype)
-    gradient[0, :, 1:-1] = 0.5 * (picture[:, 2:] - picture[:, :-2])
-    gradient[1, 1:-1] = 0.5 * (picture[2:] - picture[:-2])
-    return gradient

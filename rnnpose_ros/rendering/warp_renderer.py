@@ -128,20 +128,22 @@ class WarpRenderer:
             strips = min(max(_CUDA_THREADS // (batch * face_count), 1), height)
 
         views = [
-            _shared(table, warp_kernels.Row),
-            _shared(poses, wp.mat44d),
-            _shared(K, wp.mat33d),
-            _shared(points, wp.vec3d),
+            shared_memory(table, warp_kernels.Row),
+            shared_memory(poses, wp.mat44d),
+            shared_memory(K, wp.mat33d),
+            shared_memory(points, wp.vec3d),
         ]
         outputs = [buffers.depth, buffers.face_ids, buffers.color, buffers.attributes]
-        flat = [_shared(buffer.view(-1)) for buffer in outputs]
-        value_arrays = [_shared(values), _shared(first_value)]
+        flat = [shared_memory(buffer.view(-1)) for buffer in outputs]
+        value_arrays = [shared_memory(values), shared_memory(first_value)]
         self._launch(warp_kernels.place, (batch, vertex_count), views)
         self._launch(
-            warp_kernels.see, (batch, face_count, strips), [views[0], *views[2:], height, width, strips, _shared(keys)]
+            warp_kernels.see,
+            (batch, face_count, strips),
+            [views[0], *views[2:], height, width, strips, shared_memory(keys)],
         )
         self._launch(
-            warp_kernels.resolve, (batch, height * width), [*views, *value_arrays, _shared(keys), width, *flat]
+            warp_kernels.resolve, (batch, height * width), [*views, *value_arrays, shared_memory(keys), width, *flat]
         )
         return buffers
 
@@ -190,8 +192,11 @@ def start_warp() -> None:
                     os.write(2, line)
 
 
-def _shared(tensor: Tensor, dtype: Any = None) -> Any:
-    """The tensor's memory as a kernel's argument; the last axes are the vector or matrix of ``dtype``."""
+def shared_memory(tensor: Tensor, dtype: Any = None) -> Any:
+    """The tensor's memory as a kernel's argument; the last axes are the vector or matrix of ``dtype``.
+
+    It is for a launch right away, and does not keep the tensor: the caller does.
+    """
     return wp.from_torch(tensor, dtype=dtype, return_ctype=True)
 
 

@@ -63,14 +63,14 @@ def error_px(model: ObjectModel, T: Tensor, truth: Tensor) -> float:
     return float((uv - uv_true).norm(dim=-1).mean())
 
 
-def test_a_pose_some_pixels_off_is_brought_within_an_eighth(box: ObjectModel, truth: Tensor) -> None:
+def test_a_pose_some_pixels_off_is_brought_within_a_tenth(box: ObjectModel, truth: Tensor) -> None:
     photo, _ = picture(box, truth)
     T = off(box, truth, [0.01, -0.008, 0.02, 0.02, -0.03, 0.02])
     assert error_px(box, T, truth) > 1.5
     aligned = align(look_at(box, T, photo), T, UNSURE, config=AlignmentConfig(steps=10))
     assert aligned is not None
     assert aligned.taken
-    assert error_px(box, aligned.T_camera_object, truth) < 0.125
+    assert error_px(box, aligned.T_camera_object, truth) < 0.1
     assert aligned.agreement > 0.95
     assert bool((torch.linalg.eigvalsh(aligned.information - UNSURE) > -1e-6).all())
 
