@@ -24,6 +24,7 @@ from rclpy.node import Node
 
 from rnnpose_ros.config import unknown_name
 from rnnpose_ros.errors import RnnposeError
+from rnnpose_ros.ros.allocator import keep_memory_flat
 
 EXIT_OK, EXIT_FAILED, EXIT_BAD_INPUT = 0, 1, 2
 _END_S = 1.5
@@ -131,6 +132,7 @@ def run_process(make: Callable[[], RunnableNode], *, threads: int = 3) -> NoRetu
     The process leaves without the interpreter's own end: that would wait for a worker inside a long
     computation, and takes seconds to unload the libraries that a node has no more use for.
     """
+    keep_memory_flat()
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     code = run_node(make, threads=threads)
     sys.stdout.flush()
