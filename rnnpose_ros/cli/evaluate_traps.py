@@ -15,6 +15,10 @@ from rnnpose_ros.cli.engine import add_engine_arguments, refiner_of
 
 if TYPE_CHECKING:
     from rnnpose_ros.evaluation.traps import TrapPictureResult
+    from rnnpose_ros.tracking.tracking_config import TrackingConfig
+
+_WRITE_EVERY = 40
+"""Pictures."""
 
 
 def add_traps(stages: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -51,12 +55,20 @@ def run(args: argparse.Namespace) -> int:
             results.append(result)
             left = remaining_time(began, done=len(results), missing=args.pictures - len(results))
             line.show(f"{len(results)}/{args.pictures}{left}")
-    if args.out:
-        settings = {"seed": args.seed, "tracking": dataclasses.asdict(config), "meshes": [str(m) for m in args.mesh]}
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(_report(results, settings), indent=1))
+            if len(results) % _WRITE_EVERY == 0:
+                _write(args, results, config)
+    _write(args, results, config)
     print(_table(results))
     return 0
+
+
+def _write(args: argparse.Namespace, results: Sequence[TrapPictureResult], config: TrackingConfig) -> None:
+    """What was seen so far: a long run that is stopped has not run for nothing."""
+    if args.out is None:
+        return
+    settings = {"seed": args.seed, "tracking": dataclasses.asdict(config), "meshes": [str(m) for m in args.mesh]}
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps(_report(results, settings), indent=1))
 
 
 def _by_kind(results: Sequence[TrapPictureResult]) -> dict[str, list[TrapPictureResult]]:
@@ -79,7 +91,8 @@ def _report(results: Sequence[TrapPictureResult], settings: dict[str, Any]) -> d
         rates = {"availability": summary.availability, "coverage": summary.coverage}
         kinds[kind] = plain({**dataclasses.asdict(summary), **rates})
     answers = [plain(dataclasses.asdict(answer)) for result in results for answer in result.answers]
-    return {"settings": settings, "kinds": kinds, "answers": answers}
+    trials = [plain(dataclasses.asdict(trial)) for result in results for trial in result.trials]
+    return {"settings": settings, "kinds": kinds, "answers": answers, "trials": trials}
 
 
 def _table(results: Sequence[TrapPictureResult]) -> str:

@@ -7,18 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
-
-from rnnpose_ros.evaluation.metrics import add
 from rnnpose_ros.evaluation.score_quality import CHI2_6_95, RIGHT_DIAMETERS
-from rnnpose_ros.evaluation.trap_scenes import TrapEpisode, TrapPicture
-from rnnpose_ros.geometry.se3 import log_so3
+from rnnpose_ros.evaluation.trap_scenes import TrapEpisode
+from rnnpose_ros.evaluation.trap_trials import TrapTrial, pose_errors, trap_trial
 from rnnpose_ros.tracking.programme import Engine, refine_starts
 from rnnpose_ros.tracking.tracker import Tracker
 from rnnpose_ros.tracking.tracking_config import TrackingConfig
-from rnnpose_ros.types import ObjectModel, RefinementResult
+from rnnpose_ros.types import ObjectModel
 
 
 @runtime_checkable
@@ -64,6 +59,8 @@ class TrapPictureResult:
     kind: str
     is_fair: bool
     answers: tuple[TrapAnswer, ...]
+    trials: tuple[TrapTrial, ...] = ()
+    """What the engine gave for every start, before the tracker judged it."""
 
 
 def run_traps(
@@ -97,11 +94,16 @@ def _play(
     model = objects[episode.label]
     for index, picture in enumerate(episode.pictures):
         starts = tracker.begin_frame(picture.frame.stamp_ns, picture.starts)
-        outcome = tracker.end_frame(refine_starts(engine, picture.frame, starts, objects, config))
+        results = refine_starts(engine, picture.frame, starts, objects, config)
+        trials = tuple(
+            trap_trial(result, start, picture, model, kind=episode.kind, episode=number, index=index)
+            for start, result in zip(starts, results, strict=True)
+        )
+        outcome = tracker.end_frame(results)
         told = [(item.result, True) for item in outcome.tracked] + [(item.result, False) for item in outcome.lost]
         answers = []
         for result, published in told:
-            error, squared = _errors(result, picture, model)
+            error, squared = pose_errors(result, picture, model)
             answers.append(
                 TrapAnswer(
                     kind=episode.kind,
@@ -115,30 +117,7 @@ def _play(
                     mahalanobis_squared=squared,
                 )
             )
-        yield TrapPictureResult(episode.kind, picture.is_fair, tuple(answers))
-
-
-def _errors(result: RefinementResult, picture: TrapPicture, model: ObjectModel) -> tuple[float, float]:
-    """Mean vertex error in diameters and squared Mahalanobis distance, both to the nearest symmetric truth."""
-    if picture.T_camera_object is None:
-        return math.nan, math.nan
-    truths = picture.T_camera_object @ model.symmetries.double()
-    T = result.T_camera_object.double()
-    errors = add(T.expand_as(truths), truths, points_object=model.mesh.vertices.double())
-    best = int(errors.argmin())
-    squared = math.nan if result.covariance is None else mahalanobis_squared(T, truths[best], result.covariance)
-    return float(errors[best]) / model.diameter, squared
-
-
-def mahalanobis_squared(
-    T_camera_object: Float[Tensor, "4 4"],
-    T_camera_object_true: Float[Tensor, "4 4"],
-    covariance: Float[Tensor, "6 6"],
-) -> float:
-    """Squared distance of a pose from the truth in units of its covariance (x y z rotX rotY rotZ, camera's axes)."""
-    turn = log_so3(T_camera_object_true[:3, :3] @ T_camera_object[:3, :3].T)
-    error = torch.cat([(T_camera_object_true - T_camera_object)[:3, 3], turn]).double()
-    return float(error @ torch.linalg.lstsq(covariance.double(), error[:, None], driver="gelsd").solution[:, 0])
+        yield TrapPictureResult(episode.kind, picture.is_fair, tuple(answers), trials)
 
 
 @dataclass(frozen=True, slots=True)

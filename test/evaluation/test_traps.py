@@ -15,10 +15,10 @@ from torch import Tensor
 
 from rnnpose_ros.cli.main import main
 from rnnpose_ros.evaluation.trap_scenes import PICTURES, SHARES, TrapEpisode, TrapScenes
+from rnnpose_ros.evaluation.trap_trials import mahalanobis_squared
 from rnnpose_ros.evaluation.traps import (
     TrapAnswer,
     TrapPictureResult,
-    mahalanobis_squared,
     run_traps,
     summarize_traps,
 )
