@@ -118,6 +118,8 @@ def _parameters(sequence: Sequence, recording: Path, settings: DemoSettings) -> 
         "device": settings.device,
         "weights": str(Path(settings.weights).resolve()) if settings.weights else "",
         "objects_file": str(_describe_object(sequence, recording)),
+        # How late it is, is measured; in lockstep the stamps go on while the pictures wait.
+        "max_latency": 0.0,
         **settings.refiner,
     }
     return {

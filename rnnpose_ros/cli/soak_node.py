@@ -54,6 +54,8 @@ class NodeProcess:
             "engine": engine,
             "objects_file": str(sequence.object.mesh_path),
             "tf.frame_prefix": f"{namespace()}/",
+            # How late it is, is measured.
+            "max_latency": "0.0",
         }
         arguments = [part for name, value in values.items() for part in ("-p", f"{name}:={value}")]
         self._began = time.monotonic()

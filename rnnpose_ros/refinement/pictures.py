@@ -16,6 +16,13 @@ from rnnpose_ros.types import ImageFrame, ObjectModel, PoseHypothesis, Refinemen
 INITIAL_RGB = (255, 255, 255)
 REFINED_RGB = (80, 255, 60)
 DOUBTFUL_RGB = (255, 70, 50)
+COLORMAPS = {
+    "turbo": cv2.COLORMAP_TURBO,
+    "viridis": cv2.COLORMAP_VIRIDIS,
+    "inferno": cv2.COLORMAP_INFERNO,
+    "cividis": cv2.COLORMAP_CIVIDIS,
+}
+"""Of maps of 0..1, by name; with cividis, red and green need not be told apart."""
 
 
 def overlay(
@@ -139,9 +146,9 @@ def flow_map(frame: ImageFrame, results: Sequence[RefinementResult]) -> NDArray[
     return image
 
 
-def colorize(values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """A map of 0..1 as RGB in the turbo colours; exact zeros stay black."""
-    bgr = cv2.applyColorMap((np.clip(values, 0, 1) * 255).astype(np.uint8), cv2.COLORMAP_TURBO)
+def colorize(values: NDArray[np.float32], *, colormap: str = "turbo") -> NDArray[np.uint8]:
+    """A map of 0..1 as RGB in one of :data:`COLORMAPS`; exact zeros stay black."""
+    bgr = cv2.applyColorMap((np.clip(values, 0, 1) * 255).astype(np.uint8), COLORMAPS[colormap])
     rgb = np.ascontiguousarray(bgr[..., ::-1], dtype=np.uint8)
     rgb[values <= 0] = 0
     return rgb

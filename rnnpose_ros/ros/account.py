@@ -57,7 +57,7 @@ class Reading:
     """Simulated time is asked for, and nobody says what time it is."""
 
 
-_PICTURE_REASONS = (Reason.BAD_HEADER, Reason.BAD_INFO, Reason.BAD_ENCODING, Reason.OOM, Reason.OLD)
+_PICTURE_REASONS = (Reason.BAD_HEADER, Reason.BAD_INFO, Reason.BAD_ENCODING, Reason.OOM, Reason.OLD, Reason.LATE)
 """Why pairs are not answered."""
 _POSE_REASONS = (
     Reason.LOW_SCORE,
@@ -80,6 +80,7 @@ _REMEDIES = {
     Reason.NO_INITIAL_POSE: "pictures are refined, but no initial pose says where to begin",
     Reason.DISABLED: "switched off: call ~/set_enabled with true",
     Reason.BUSY: "a picture is being refined for a long time",
+    Reason.LATE: "images are older than max_latency when their turn comes; of a recording or simulation: use_sim_time",
 }
 
 
@@ -180,6 +181,9 @@ class Account:
             values[f"dropped_{known.value.lower()}"] = str(reading.reasons.get(known, 0))
         if reason is not Reason.OK:
             return Status("output", Level.WARN, f"{reason.value}: {_said(reason)}", values)
+        if self._window.growth(Reason.FRAME_TAKEN.value):
+            message = f"{Reason.FRAME_TAKEN.value}: somebody else publishes frames of our names: tf.frame_prefix"
+            return Status("output", Level.WARN, message, values)
         p95_s = 1e-3 * float(np.percentile(frames.latency_ms, 95)) if frames.latency_ms else 0.0
         for level, limit_s in ((Level.ERROR, config.latency_error), (Level.WARN, config.latency_warn)):
             if limit_s and p95_s > limit_s:
@@ -216,9 +220,9 @@ def _topic_values(reports: Sequence[TopicReport]) -> dict[str, str]:
 def _objects(reading: Reading, reason: Reason) -> Status:
     outcome = reading.frames.outcome
     tracked, lost = (outcome.tracked, outcome.lost) if outcome else ((), ())
-    values = {item.instance_id: _tracked_text(item, reading.frames) for item in tracked}
+    values = {item.name: _tracked_text(item, reading.frames) for item in tracked}
     for item in lost:
-        values[item.instance_id or f"{item.label} (new)"] = _lost_text(item)
+        values[item.name or f"{item.label} (new)"] = _lost_text(item)
     if lost:
         worst = reason_lost(lost[0].result.status)
         return Status("objects", Level.WARN, f"{worst.value}: {len(lost)} lost, {len(tracked)} tracked", values)
@@ -228,8 +232,10 @@ def _objects(reading: Reading, reason: Reason) -> Status:
 
 
 def _tracked_text(item: TrackedObject, frames: FrameSnapshot) -> str:
-    age_s = 1e-9 * (frames.last_stamp_ns - (frames.seen_since_ns or {}).get(item.instance_id, frames.last_stamp_ns))
+    age_s = 1e-9 * (frames.last_stamp_ns - (frames.seen_since_ns or {}).get(item.name, frames.last_stamp_ns))
     text = f"tracked for {age_s:.1f} s, score {item.result.score:.2f}, {item.result.status.value}"
+    if item.instance_id != item.name:
+        text += f", detector's id {item.instance_id!r}"
     covariance = item.result.covariance
     if covariance is None:
         return text

@@ -8,12 +8,18 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from rnnpose_ros.refinement.features import FeatureCache
-from rnnpose_ros.refinement.pictures import flow_map, overlay, render_picture, similarity_map
+from rnnpose_ros.refinement.pictures import colorize, flow_map, overlay, render_picture, similarity_map
 from rnnpose_ros.ros.pipeline import FrameAnswer
 from rnnpose_ros.tracking.track import LostObject
 from rnnpose_ros.types import ObjectModel, RefinementResult, RefinementStatus
 
-ENCODINGS = {"overlay": "rgb8", "similarity": "32FC1", "render": "rgb8", "flow": "32FC2"}
+ENCODINGS = {
+    "overlay": "rgb8",
+    "similarity": "32FC1",
+    "similarity_color": "rgb8",
+    "render": "rgb8",
+    "flow": "32FC2",
+}
 """Of the pictures, by name."""
 
 
@@ -23,10 +29,18 @@ class DebugPainter:
     Args:
         objects: By label.
         make_features: See ``loading.picture_features``.
+        colormap: One of ``refinement.pictures.COLORMAPS``, asked for at each picture.
     """
 
-    def __init__(self, objects: Mapping[str, ObjectModel], make_features: Callable[[], FeatureCache]) -> None:
+    def __init__(
+        self,
+        objects: Mapping[str, ObjectModel],
+        make_features: Callable[[], FeatureCache],
+        *,
+        colormap: Callable[[], str] = lambda: "turbo",
+    ) -> None:
         self._objects = objects
+        self._colormap = colormap
         self._make_features = make_features
         self._made: FeatureCache | None = None
 
@@ -52,6 +66,10 @@ class DebugPainter:
     def similarity(self, answer: FrameAnswer) -> np.ndarray:
         """0..1, how alike render and photograph are."""
         return similarity_map(answer.frame, _tracked(answer))
+
+    def similarity_color(self, answer: FrameAnswer) -> np.ndarray:
+        """rgb8: the same in colours; black where there is no object."""
+        return colorize(self.similarity(answer), colormap=self._colormap())
 
     def render(self, answer: FrameAnswer) -> np.ndarray:
         """rgb8: the objects alone, at what is published."""

@@ -59,7 +59,7 @@ class FrameLog:
             self._engine_ms.append(engine_ms)
             self._latency_ms.append(latency_ms)
             self._stages_ms.append(dict(stages_ms or {}))
-            names = [item.instance_id for item in outcome.tracked]
+            names = [item.name for item in outcome.tracked]
             self._since_ns = {name: self._since_ns.get(name, stamp_ns) for name in names}
             self._outcome, self._stamp_ns = outcome, stamp_ns
             self._frames += 1

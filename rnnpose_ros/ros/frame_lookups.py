@@ -14,7 +14,13 @@ from rnnpose_ros.ros.messages import stamp_ns
 from rnnpose_ros.ros.reasons import Reason
 from rnnpose_ros.ros.reporter import Reporter
 from rnnpose_ros.tracking.frame_history import FrameSample
-from rnnpose_ros.tracking.transform_tree import LookupProblem, TransformLookupError, TransformTree, is_possible
+from rnnpose_ros.tracking.transform_tree import (
+    FrameNews,
+    LookupProblem,
+    TransformLookupError,
+    TransformTree,
+    is_possible,
+)
 
 _POLL_S = 0.02
 _MOST_REMEMBERED = 256
@@ -36,6 +42,10 @@ class FrameLookups(Protocol):
 
     def latest_common_ns(self, target: str, source: str) -> int | None:
         """The newest moment at which :meth:`lookup` answers; None where only static frames lie between."""
+        ...
+
+    def newest(self, frame: str) -> FrameNews | None:
+        """The last that was said of a frame; None where nobody said anything."""
         ...
 
     def forget_after(self, stamp_ns: int) -> None:
@@ -115,6 +125,10 @@ class WaitingLookups:
     def latest_common_ns(self, target: str, source: str) -> int | None:
         """See :class:`FrameLookups`; never waits."""
         return self._frames.latest_common_ns(target, source)
+
+    def newest(self, frame: str) -> FrameNews | None:
+        """See :class:`FrameLookups`; never waits."""
+        return self._frames.newest(frame)
 
     def forget_after(self, stamp_ns: int) -> None:
         """See :class:`FrameLookups`."""

@@ -62,7 +62,8 @@ INTERFACE = (
         "~/detections",
         "vision_msgs/msg/Detection3DArray",
         "pose, class, id, score, covariance, box, under the image's header, for every picture; empty when nothing is "
-        "tracked",
+        "tracked. The id stays with an object: the detector's own where it gave one, else `<class>_<n>`; frames and "
+        "topics of objects are always called `<class>_<n>`, n counting the objects of a class from 0",
     ),
     Entry("out", "~/poses", "geometry_msgs/msg/PoseArray", "the same poses in the same order; while someone listens"),
     Entry(
@@ -99,6 +100,9 @@ INTERFACE = (
         "and size, and are made only while someone listens",
     ),
     Entry("out", "~/debug/similarity", "sensor_msgs/msg/Image", "32FC1, 0..1: how alike render and photograph are"),
+    Entry(
+        "out", "~/debug/similarity_color", "sensor_msgs/msg/Image", "rgb8: the same in the colours of `debug.colormap`"
+    ),
     Entry("out", "~/debug/render", "sensor_msgs/msg/Image", "rgb8: the objects alone, as drawn"),
     Entry(
         "out",

@@ -16,6 +16,7 @@ from typing import Any
 from rnnpose_ros.acceleration.engines import ENGINES
 from rnnpose_ros.config import Parameter, build, flatten, param, parameters
 from rnnpose_ros.errors import ConfigError
+from rnnpose_ros.refinement.pictures import COLORMAPS
 from rnnpose_ros.refinement.refiner import RefinerConfig
 from rnnpose_ros.rendering.backends import RENDERERS
 from rnnpose_ros.ros.camera_info import RECTIFIED_CHOICES
@@ -94,6 +95,7 @@ class DebugConfig:
     """The debug images, which are made only while somebody listens."""
 
     max_rate: float = param(5.0, doc="Most debug images per second", unit="Hz", bounds=(0.01, 100.0), dynamic=True)
+    colormap: str = param("turbo", doc="Of ~/debug/similarity_color", choices=tuple(COLORMAPS), dynamic=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +163,13 @@ class NodeConfig:
     )
     image_transport: str = param(
         "raw", doc="compressed listens to <image>/compressed, JPEG or PNG", choices=("raw", "compressed")
+    )
+    max_latency: float = param(
+        1.0,
+        doc="A picture older than this when its turn comes is dropped; 0: none is",
+        unit="s",
+        bounds=(0.0, 10.0),
+        dynamic=True,
     )
     initial_pose: InitialPoseInputConfig = InitialPoseInputConfig()
     refine: RefinerConfig = RefinerConfig()

@@ -14,8 +14,8 @@ from vision_msgs.msg import Detection3DArray, VisionInfo
 from visualization_msgs.msg import MarkerArray
 
 from rnnpose_ros.ros.frame_lookups import FrameLookups
+from rnnpose_ros.ros.frame_owner import FrameOwner
 from rnnpose_ros.ros.markers import MarkerBook
-from rnnpose_ros.ros.message_types import TransformFields
 from rnnpose_ros.ros.messages import stamp_ns
 from rnnpose_ros.ros.object_database import database_yaml
 from rnnpose_ros.ros.outputs import PoseMessages, pose_messages, transforms_in
@@ -46,6 +46,7 @@ class PoseOutput:
     ) -> None:
         self._node, self._frames, self._reporter = node, frames, reporter
         self._transforms = TransformOutput(node)
+        self._owner = FrameOwner(frames)
         self._detections = self._publisher(Detection3DArray, "~/detections")
         self._poses = self._publisher(PoseArray, "~/poses")
         self._markers = self._publisher(MarkerArray, "~/markers")
@@ -53,7 +54,6 @@ class PoseOutput:
         self._database = node.create_publisher(String, "~/object_database", LATCHED)
         self._stamped: dict[str, Publisher] = {}
         self._book = MarkerBook()
-        self._known_children: set[str] = set()
         self._version = 0
         self.serve(objects)
 
@@ -111,21 +111,13 @@ class PoseOutput:
                 self._reporter.refuse(Reason.TF_UNAVAILABLE, f"no transforms under tf.parent_frame {parent!r}: {error}")
                 return
             transforms = transforms_in(parent, T_parent_camera, tracked, header=header, config=config)
-        for transform in transforms:
-            self._question_owner(transform)
+        for child, news in self._owner.rivals(transforms):
+            self._reporter.refuse(
+                Reason.FRAME_TAKEN,
+                f"the frame {child!r} is published by somebody else as well, in {news.parent!r}: "
+                "change tf.frame_prefix",
+            )
         self._transforms.send(transforms)
-
-    def _question_owner(self, transform: TransformFields) -> None:
-        """Warn, once, where somebody else publishes a frame of this name."""
-        child = transform.child_frame_id
-        if child in self._known_children:
-            return
-        self._known_children.add(child)
-        try:
-            self._frames.latest_common_ns(transform.header.frame_id, child)
-        except TransformLookupError:
-            return
-        self._reporter.say(f"the frame {child!r} is published by somebody else as well: change tf.frame_prefix")
 
     def _stamped_publisher(self, token: str) -> Publisher:
         if token not in self._stamped:

@@ -71,7 +71,11 @@ class RefinerSession:
         )
         self.pipeline = self._make_pipeline()
         self._output = PoseOutput(node, self._objects, frames=self._tf.frames, reporter=reporter)
-        self._painter = DebugPainter(self._objects, lambda: picture_features(self._engine, config))
+        self._painter = DebugPainter(
+            self._objects,
+            lambda: picture_features(self._engine, config),
+            colormap=lambda: settings.current.debug.colormap,
+        )
         self._debug = DebugImages(node, self._painter)
         self.log = FrameLog()
         self.last_answer: FrameAnswer | None = None
@@ -243,6 +247,7 @@ class RefinerSession:
     def _process(self, pair: Pair) -> None:
         """One picture, from messages to messages."""
         config: NodeConfig = self._settings.current
+        self._check_age(pair, max_age_s=config.max_latency)
         if config is not self.pipeline.config:
             self.pipeline.reconfigure(config)
         draws = self._debug.wanted(max_rate_hz=config.debug.max_rate)
@@ -258,6 +263,21 @@ class RefinerSession:
                 self._debug.publish(answer)
         self.last_answer = answer
         self.next_answer.give(answer)
+
+    def _check_age(self, pair: Pair, *, max_age_s: float) -> None:
+        """
+        Raises:
+            RefusedInputError: The picture is too old to be worth the time; so is none while simulated time is silent.
+        """
+        now_ns = self._node.get_clock().now().nanoseconds
+        age_s = 1e-9 * (now_ns - pair.stamp_ns)
+        # A stamp of 0 is refused as such.
+        if now_ns and pair.stamp_ns and 0.0 < max_age_s < age_s:
+            raise RefusedInputError(
+                Reason.LATE,
+                f"an image is {age_s:.3g} s old when its turn comes; max_latency is {max_age_s:g} s (a recording or a "
+                "simulation: set use_sim_time; a camera with a clock of its own: set max_latency to 0)",
+            )
 
     def _refine(self, pair: Pair, *, trace: bool) -> FrameAnswer | None:
         try:

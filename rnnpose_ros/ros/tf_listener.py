@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import yaml
 from jaxtyping import Float
 from rclpy.callback_groups import CallbackGroup
 from rclpy.clock import JumpThreshold
@@ -20,6 +21,7 @@ from rnnpose_ros.ros.messages import matrix_from_transform
 from rnnpose_ros.ros.reporter import Reporter
 from rnnpose_ros.tracking.transform_tree import (
     HISTORY_S,
+    FrameNews,
     LookupProblem,
     TransformLookupError,
     TransformTree,
@@ -106,6 +108,16 @@ class Tf2Frames:
         """See :class:`FrameLookups`."""
         newest = self._ask(target, source, 0, lambda: self._buffer.get_latest_common_time(target, source))
         return newest.nanoseconds or None
+
+    def newest(self, frame: str) -> FrameNews | None:
+        """See :class:`FrameLookups`."""
+        name = frame.removeprefix("/")
+        known = yaml.safe_load(self._buffer.all_frames_as_yaml()) or {}
+        # An empty buffer says [] instead of an empty mapping.
+        if not isinstance(known, dict) or name not in known:
+            return None
+        parent = str(known[name]["parent"])
+        return FrameNews(parent, self.latest_common_ns(parent, name))
 
     def forget_after(self, stamp_ns: int) -> None:
         """See :class:`FrameLookups`; tf2 forgets all or nothing, and would refuse what comes as too old."""

@@ -15,7 +15,9 @@ from rnnpose_ros.ros.qos import overridable
 
 
 class DebugImages:
-    """Publishes ``~/debug/overlay``, ``similarity``, ``render`` and ``flow``, with the header and size of the image.
+    """Publishes ``~/debug/overlay``, ``similarity``, ``similarity_color``, ``render`` and ``flow``.
+
+    All have the header and size of the image.
 
     Args:
         node: Where the publishers live.

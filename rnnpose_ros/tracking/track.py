@@ -15,6 +15,11 @@ RECHECK_SOURCE = "recheck"
 """The same where the full programme is wanted."""
 
 
+def object_name(label: str, number: int) -> str:
+    """How the objects of one class are told apart."""
+    return f"{label}_{number}"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class TrackedObject:
     """One object that may be published."""
@@ -26,6 +31,11 @@ class TrackedObject:
     """The detector's own name, or ``<label>_<number>``."""
     result: RefinementResult
 
+    @property
+    def name(self) -> str:
+        """``<label>_<number>``: no other object is called so at the same time."""
+        return object_name(self.label, self.number)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LostObject:
@@ -33,8 +43,8 @@ class LostObject:
 
     label: str
     result: RefinementResult
-    instance_id: str = ""
-    """Of the object that was tracked; empty for a pose from outside that never became one."""
+    name: str = ""
+    """Of the object that was tracked, as :attr:`TrackedObject.name`; empty for a pose that never became one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,7 +87,7 @@ class Track:
     @property
     def instance_id(self) -> str:
         """The name under which it is published."""
-        return self.upstream_id or f"{self.label}_{self.number}"
+        return self.upstream_id or object_name(self.label, self.number)
 
     def start(self, *, source: str) -> PoseHypothesis:
         """Its last result as a start pose."""

@@ -20,6 +20,7 @@ from rnnpose_ros.tracking.track import (
     Start,
     Track,
     TrackedObject,
+    object_name,
 )
 from rnnpose_ros.tracking.tracking_config import InitialPoseConfig, TrackingConfig
 from rnnpose_ros.tracking.trust import doubted
@@ -94,7 +95,7 @@ class Tracker:
             if start.key is None and not self._admit(kept, start.hypothesis, result):
                 lost.append(LostObject(start.hypothesis.label, result))
         kept = self._without_twins(kept)
-        lost += [LostObject(track.label, result, track.instance_id) for track, result in kept if track.is_lost]
+        lost += [LostObject(track.label, result, object_name(*track.key)) for track, result in kept if track.is_lost]
         self._tracks = [track for track, _ in kept if track.lost_frames <= self.tracking.max_lost_frames]
         return FrameOutcome(tuple(_published(t, r) for t, r in kept if not t.is_lost), tuple(lost))
 

@@ -48,6 +48,15 @@ class TransformLookupError(InputError):
 
 
 @dataclass(frozen=True, slots=True)
+class FrameNews:
+    """The newest that was said of a frame."""
+
+    parent: str
+    stamp_ns: int | None
+    """None for a static frame."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Climb:
     """The way from a frame towards the root: its ancestors, itself first, and what stopped the climb."""
 
@@ -152,6 +161,15 @@ class TransformTree:
                 if child in self._moving:
                     newest.append(self._moving[child].newest_ns)
         return min(newest, default=None)
+
+    def newest(self, frame: str) -> FrameNews | None:
+        """Where the frame was last said to be; None where nobody said anything."""
+        name = _bare(frame)
+        with self._lock:
+            static, history = self._static.get(name), self._moving.get(name)
+            if static is not None:
+                return FrameNews(_bare(static.parent), None)
+            return None if history is None else FrameNews(_bare(history.newest.parent), history.newest_ns)
 
     def _meet(
         self, target: str, source: str, link_of: Callable[[FrameHistory], FrameLink | None], stamp_ns: int

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 import trimesh
 
 from rnnpose_ros.geometry.camera import intrinsics, pixel_grid
 from rnnpose_ros.objects.library import object_from_mesh
 from rnnpose_ros.refinement.features import FeatureCache
-from rnnpose_ros.refinement.pictures import flow_map, render_picture, similarity_map
+from rnnpose_ros.refinement.pictures import COLORMAPS, colorize, flow_map, render_picture, similarity_map
 from rnnpose_ros.rendering.reference_renderer import ReferenceRenderer
 from rnnpose_ros.types import (
     CorrespondenceField,
@@ -113,3 +114,12 @@ def test_the_drawn_object_lies_where_its_projection_does() -> None:
 
 def _features() -> FeatureCache:
     return FeatureCache(ReferenceRenderer())
+
+
+@pytest.mark.parametrize("colormap", COLORMAPS)
+def test_maps_are_told_apart_by_colour_and_nothing_is_black(colormap: str) -> None:
+    values = np.array([[0.0, 0.01, 0.5, 1.0, 7.0]], np.float32)
+    picture = colorize(values, colormap=colormap)
+    assert (picture[0, 0] == 0).all()
+    assert len(np.unique(picture[0, 1:4], axis=0)) == 3
+    assert (picture[0, 3] == picture[0, 4]).all(), "more than 1 is drawn as 1"

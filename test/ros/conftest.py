@@ -109,7 +109,8 @@ class Graph:
 
         from rnnpose_ros.ros.refiner_node import RefinerNode
 
-        values = {"engine": "fake", "objects_file": str(mesh), **parameters}
+        # The stamps of most tests are made up, and years old.
+        values = {"engine": "fake", "objects_file": str(mesh), "max_latency": 0.0, **parameters}
         overrides = [Parameter(name.replace("__", "."), value=value) for name, value in values.items()]
         refiner = RefinerNode(context=self.context, parameter_overrides=overrides)
         self._nodes.append(refiner)

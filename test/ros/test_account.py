@@ -49,6 +49,7 @@ SILENCES = {
     Reason.UNSYNCED: replace(IDLE, pairing=PairingCounts(30, 30, 22, 0.007)),
     Reason.BUSY: replace(FED, frames=FrameSnapshot()),
     Reason.BAD_ENCODING: replace(FED, frames=FrameSnapshot(), reasons={Reason.BAD_ENCODING: 30}),
+    Reason.LATE: replace(FED, frames=FrameSnapshot(), reasons={Reason.LATE: 30}),
     Reason.OOM: replace(FED, frames=FrameSnapshot(), reasons={Reason.OOM: 30}),
     Reason.NO_INITIAL_POSE: replace(NOT_TRACKED, reasons={Reason.NO_INITIAL_POSE: 30}),
     Reason.TF_UNAVAILABLE: replace(NOT_TRACKED, reasons={Reason.NO_INITIAL_POSE: 20, Reason.TF_UNAVAILABLE: 10}),
@@ -128,6 +129,16 @@ def test_objects_say_score_sigma_and_how_long_they_are_tracked() -> None:
     text = statuses["objects"].values["mug_0"]
     assert text == "tracked for 2.0 s, score 0.90, converged, sigma_xyz_mm 1.00 2.00 3.00"
     assert statuses["engine"].values["render_ms_p50"] == "20.0"
+
+
+def test_objects_of_one_name_for_the_detector_are_told_apart() -> None:
+    result = RefinementResult("mug", torch.eye(4, dtype=torch.float64), RefinementStatus.CONVERGED, 0.9, 0.5)
+    objects = tuple(TrackedObject(label, 0, "0", replace(result, label=label)) for label in ("mug", "can"))
+    log = FrameLog()
+    log.add(FrameOutcome(objects, ()), stamp_ns=T0, engine_ms=50.0, latency_ms=60.0, stages_ms={})
+    statuses = {s.name: s for s in Account().statuses(replace(FED, frames=log.snapshot()), CONFIG)}
+    assert set(statuses["objects"].values) == {"mug_0", "can_0"}
+    assert statuses["objects"].values["can_0"].endswith("detector's id '0'")
 
 
 def _status(accounts: list[Any], name: str) -> Any:

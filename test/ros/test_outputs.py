@@ -13,10 +13,13 @@ import torch
 import yaml
 
 from rnnpose_ros.objects.library import load_object
+from rnnpose_ros.ros.frame_owner import FrameOwner
 from rnnpose_ros.ros.markers import mesh_resource
 from rnnpose_ros.ros.object_database import database_yaml
 from rnnpose_ros.ros.outputs import published_covariance, topic_token
 from rnnpose_ros.ros.parameters import CovarianceConfig
+from rnnpose_ros.tracking.frame_history import FrameSample
+from rnnpose_ros.tracking.transform_tree import FrameNews, TransformTree
 
 from .conftest import Graph, transform_message
 
@@ -133,25 +136,46 @@ def test_with_a_parent_frame_that_nobody_knows_there_is_a_reason_and_no_transfor
 def test_a_frame_name_that_somebody_else_owns_is_said(
     graph: Graph, cube_mesh: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    from diagnostic_msgs.msg import DiagnosticArray
     from tf2_msgs.msg import TFMessage
 
+    accounts = graph.listen(DiagnosticArray, "/diagnostics")
     refiner = graph.start_refiner(cube_mesh)
     tf = graph.publisher(TFMessage, "/tf")
     graph.wait_for(lambda: tf.get_subscription_count() >= 2, "the refiner to listen to /tf")
-    tf.publish(transform_message(T0, parent="camera", child="rnnpose/cube_0"))
-    graph.wait_for(lambda: graph.transforms, "the other's transform")
+    tf.publish(transform_message(T0, parent="elsewhere", child="rnnpose/cube_0"))
     frames = refiner._session._tf.frames
-
-    def knows() -> bool:
-        try:
-            frames.latest_common_ns("camera", "rnnpose/cube_0")
-        except Exception:
-            return False
-        return True
-
-    graph.wait_for(knows, "the refiner to know the other's frame")
+    graph.wait_for(lambda: frames.newest("rnnpose/cube_0"), "the refiner to know the other's frame")
     _track(graph)
-    assert "'rnnpose/cube_0' is published by somebody else as well" in capfd.readouterr().err
+    assert "'rnnpose/cube_0' is published by somebody else as well, in 'elsewhere'" in capfd.readouterr().err
+
+    def is_told() -> bool:
+        statuses = {status.name: status.message for message in accounts for status in message.status}
+        return statuses.get("rnnpose: output", "").startswith("FRAME_TAKEN")
+
+    graph.wait_for(is_told, "the account of it")
+
+
+def test_what_comes_back_of_our_own_frames_is_nobody_elses() -> None:
+    tree, clock = TransformTree(), iter(range(100))
+    owner = FrameOwner(tree, now_s=lambda: float(next(clock)))
+
+    def say(stamp_ns: int, parent: str = "camera") -> list[tuple[str, FrameNews]]:
+        return owner.rivals([transform_message(stamp_ns, parent=parent, child="cube_0").transforms[0]])
+
+    def comes_back(stamp_ns: int, parent: str = "camera") -> None:
+        sample = FrameSample(parent, (0.0, 0.0, 1.0), (0.0, 0.0, 0.0, 1.0))
+        assert tree.add("cube_0", sample, stamp_ns=stamp_ns)
+
+    assert say(T0) == []
+    comes_back(T0)
+    assert say(T0 + STEP) == []
+    assert say(T0 + 2 * STEP, parent="base") == []  # tf.parent_frame was changed; the last is not back yet
+    comes_back(T0 + STEP)
+    comes_back(T0 + 2 * STEP, parent="base")
+    assert say(T0 + 3 * STEP, parent="base") == []
+    comes_back(T0 + 4 * STEP, parent="base")  # nobody here sent that
+    assert say(T0 + 5 * STEP, parent="base") == [("cube_0", FrameNews("base", T0 + 4 * STEP))]
 
 
 def test_without_listeners_no_debug_picture_is_drawn_and_no_marker_made(

@@ -27,7 +27,9 @@ T0 = 1_700_000_000_000_000_000
 
 def start_refiner(domain_id: int, *overrides: str, **options: Any) -> subprocess.Popen[str]:
     """A refiner with the fake engine in a session of its own."""
-    arguments = [part for override in ("engine:=fake", *overrides) for part in ("-p", override)]
+    # The stamps are made up.
+    defaults = ("engine:=fake", "max_latency:=0.0")
+    arguments = [part for override in (*defaults, *overrides) for part in ("-p", override)]
     environment = {**os.environ, "ROS_DOMAIN_ID": str(domain_id), "PYTHONPATH": str(_ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [sys.executable, "-m", "rnnpose_ros.ros.refiner_node", "--ros-args", *arguments],

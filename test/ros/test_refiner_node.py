@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rnnpose_ros.ros.debug_pictures import ENCODINGS
+from rnnpose_ros.ros.reasons import Reason
+
 from .conftest import Graph, poses_message
 
 T0 = 1_700_000_000_123_456_789
@@ -161,6 +164,18 @@ def test_a_pose_from_long_ago_is_stale(graph: Graph, cube_mesh: Path) -> None:
     assert refiner.counts[Reason.POSE_STALE] == 1
 
 
+def test_pictures_that_are_too_old_are_dropped_and_counted(graph: Graph, cube_mesh: Path) -> None:
+    refiner = graph.start_refiner(cube_mesh, max_latency=10.0)
+    now_ns = graph.node.get_clock().now().nanoseconds
+    for i in range(3):
+        graph.send(now_ns - 3600 * 10**9 + i * STEP)
+        graph.wait_for(lambda i=i: refiner.counts.get(Reason.LATE, 0) == i + 1, "the old picture to be counted")
+    graph.send_pose(now_ns)
+    assert len(graph.round_trip(graph.node.get_clock().now().nanoseconds).detections) == 1
+    assert refiner.counts[Reason.LATE] == 3
+    assert len(graph.detections) == 1
+
+
 def test_every_pair_is_taken_or_counted_as_dropped(graph: Graph, cube_mesh: Path) -> None:
     refiner = graph.start_refiner(cube_mesh, fake__mode="slow", fake__delay=0.4)
     graph.send_pose(T0)
@@ -207,7 +222,7 @@ def test_a14_score_images_and_the_others_have_the_images_header_and_size(graph: 
 
     from rnnpose_ros.ros.images import rgb_from_message
 
-    kinds = {"overlay": "rgb8", "similarity": "32FC1", "render": "rgb8", "flow": "32FC2"}
+    kinds = dict(ENCODINGS)
     heard = {kind: graph.listen(Image, f"/rnnpose/debug/{kind}") for kind in kinds}
     graph.start_refiner(cube_mesh)
     graph.wait_for(lambda: all(graph.node.count_publishers(f"/rnnpose/debug/{kind}") for kind in kinds), "the topics")
@@ -217,6 +232,7 @@ def test_a14_score_images_and_the_others_have_the_images_header_and_size(graph: 
         message = heard[kind][0]
         assert (message.header.stamp.nanosec, message.header.frame_id) == (T0 % 10**9, "camera")
         assert (message.height, message.width, message.encoding) == (48, 64, encoding)
+    assert [kinds[kind] for kind in ("overlay", "similarity", "similarity_color")] == ["rgb8", "32FC1", "rgb8"]
     outlines, drawn = (rgb_from_message(heard[kind][0]) for kind in ("overlay", "render"))
     assert np.unique(outlines.reshape(-1, 3), axis=0).shape[0] > 1, "an outline is drawn on the grey picture"
     assert 0.02 < (drawn > 0).any(-1).mean() < 0.5, "the cube is drawn, and nothing around it"

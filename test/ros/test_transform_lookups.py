@@ -17,7 +17,7 @@ from rnnpose_ros.geometry.se3 import exp_se3, inverse
 from rnnpose_ros.ros.frame_lookups import WaitingLookups
 from rnnpose_ros.ros.reporter import Reporter
 from rnnpose_ros.tracking.frame_history import FrameSample
-from rnnpose_ros.tracking.transform_tree import LookupProblem, TransformLookupError, TransformTree
+from rnnpose_ros.tracking.transform_tree import FrameNews, LookupProblem, TransformLookupError, TransformTree
 
 from .conftest import Graph
 
@@ -115,6 +115,16 @@ def test_over_a_fixed_frame_a_pose_is_carried_from_one_time_to_another(tree: Tre
     """A point 1 m ahead of the base at the start, seen by the base half a second later."""
     T = tree.frames.lookup_full("base", T0 + S // 2, "base", T0, fixed="odom")
     torch.testing.assert_close(T, inverse(matrix(0.5, 1.0, 0.0)), atol=1e-9, rtol=0.0)
+
+
+def test_the_newest_of_a_frame_is_its_last_parent_and_stamp(tree: Tree) -> None:
+    newest = tree.frames.newest
+    assert newest("base") == FrameNews("odom", T0 + S)
+    assert newest("camera") == FrameNews("base", None)
+    assert newest("odom") is None
+    assert newest("nowhere") is None
+    tree.add("base", turned(0.0, parent="map"), stamp_ns=T0 + 2 * S)
+    assert newest("base") == FrameNews("map", T0 + 2 * S)
 
 
 def test_nothing_is_extrapolated(tree: Tree) -> None:

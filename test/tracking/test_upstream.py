@@ -159,11 +159,12 @@ def test_objects_that_stand_close_stay_two() -> None:
     assert len(run.frame().tracked) == 2
 
 
-def test_a_lost_object_says_its_name() -> None:
+def test_a_lost_object_says_its_name_which_is_not_the_detectors() -> None:
     run = Run()
-    run.frame(detected(0.0, name="left"))
+    (found,) = run.frame(detected(0.0, name="left")).tracked
+    assert (found.name, found.instance_id) == ("cube_0", "left")
     run.score = lambda T: 0.1
-    assert [item.instance_id for item in run.frame().lost] == ["left"]
+    assert [item.name for item in run.frame().lost] == ["cube_0"]
 
 
 def test_forgetting_everything_forgets_the_doubts_too() -> None:
