@@ -48,7 +48,12 @@ ONE_PLACE: dict[str, str | tuple[str, ...]] = {
     "tf2_ros": "ros/",
     "fast_simplification": "objects/decimation.py",
     "trimesh": "objects/",
-    "warp": ("rendering/warp_kernels.py", "acceleration/solver_kernel.py", "acceleration/lookup_kernel.py"),
+    "warp": (
+        "rendering/warp_kernels.py",
+        "acceleration/alignment_kernel.py",
+        "acceleration/lookup_kernel.py",
+        "acceleration/solver_kernel.py",
+    ),
 }
 ROS_INTERFACES = ("_msgs", "_srvs", "_interfaces")
 

@@ -14,7 +14,7 @@ from rnnpose_ros.acceleration.graph_cache import GraphCache, cache_folder
 from rnnpose_ros.errors import BackendUnavailableError, ConfigError
 from rnnpose_ros.networks.paper_network import PaperNetwork
 from rnnpose_ros.networks.rnnpose_network import CorrespondenceNetwork, RnnposeNetwork
-from rnnpose_ros.refinement.field import Solve
+from rnnpose_ros.refinement.refiner import Kernels
 
 logger = logging.getLogger(__name__)
 
@@ -53,13 +53,14 @@ def engine_of(network: CorrespondenceNetwork | PaperNetwork) -> str:
     return "openvino" if isinstance(network, CompiledRnnposeNetwork) else "eager"
 
 
-def solver_of(engine: str, network: CorrespondenceNetwork | PaperNetwork) -> Solve | None:
-    """The pose step as an engine computes it; None for the field's own."""
+def kernels_of(engine: str, network: CorrespondenceNetwork | PaperNetwork) -> Kernels:
+    """What an engine computes besides the network."""
     if engine != "openvino" or isinstance(network, PaperNetwork):
-        return None
+        return Kernels()
+    from rnnpose_ros.acceleration.alignment_kernel import fused_descend
     from rnnpose_ros.acceleration.solver_kernel import fused_robust_step
 
-    return fused_robust_step
+    return Kernels(solve=fused_robust_step, descend=fused_descend)
 
 
 def accelerate(

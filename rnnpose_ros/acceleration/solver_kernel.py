@@ -21,8 +21,8 @@ from rnnpose_ros.rendering.warp_renderer import shared_memory, start_warp
 wp.set_module_options({"enable_backward": False})
 
 _NEAR = wp.constant(wp.float64(NEAR_M))
-_vec6 = wp.types.vector(length=6, dtype=wp.float64)
-_mat66 = wp.types.matrix(shape=(6, 6), dtype=wp.float64)
+vec6 = wp.types.vector(length=6, dtype=wp.float64)
+mat66 = wp.types.matrix(shape=(6, 6), dtype=wp.float64)
 _BISECTIONS = wp.constant(30)
 """Of the weighted median: the interval is then a thousand-millionth of the largest residual."""
 
@@ -48,16 +48,16 @@ def _rows(p: wp.vec3d, centre: wp.vec3d, diameter: wp.float64, K: wp.mat33d):
     dv = wp.vec3d(wp.float64(0.0), K[1, 1] / z, -K[1, 1] * p[1] / (z * z))
     lever = p - centre
     tu, tv = wp.cross(lever, du), wp.cross(lever, dv)
-    row_u = _vec6(du[0] * diameter, du[1] * diameter, du[2] * diameter, tu[0], tu[1], tu[2])
-    row_v = _vec6(dv[0] * diameter, dv[1] * diameter, dv[2] * diameter, tv[0], tv[1], tv[2])
+    row_u = vec6(du[0] * diameter, du[1] * diameter, du[2] * diameter, tu[0], tu[1], tu[2])
+    row_v = vec6(dv[0] * diameter, dv[1] * diameter, dv[2] * diameter, tv[0], tv[1], tv[2])
     return row_u, row_v
 
 
 @wp.func
 @no_type_check
-def _solved(A: _mat66, b: _vec6):
+def solved(A: mat66, b: vec6):
     """The solution by Cholesky, and 1 where the matrix is positive definite and finite."""
-    L = _mat66()
+    L = mat66()
     ok = wp.float64(1.0)
     for i in range(6):
         for j in range(i + 1):
@@ -71,7 +71,7 @@ def _solved(A: _mat66, b: _vec6):
                 L[i, j] = wp.sqrt(s)
             else:
                 L[i, j] = s / L[j, j]
-    x = _vec6()
+    x = vec6()
     for i in range(6):
         s = b[i]
         for k in range(i):
@@ -88,7 +88,7 @@ def _solved(A: _mat66, b: _vec6):
 
 @wp.func
 @no_type_check
-def _rotation(omega: wp.vec3d):
+def rotation(omega: wp.vec3d):
     """exp of a rotation vector."""
     angle = wp.length(omega)
     a, b = wp.float64(1.0), wp.float64(0.5)
@@ -118,8 +118,8 @@ def _robust_steps(
     used: wp.array2d(dtype=wp.int32),
     R_out: wp.array(dtype=wp.mat33d),
     t_out: wp.array(dtype=wp.vec3d),
-    step_out: wp.array(dtype=_vec6),
-    normal_out: wp.array(dtype=_mat66),
+    step_out: wp.array(dtype=vec6),
+    normal_out: wp.array(dtype=mat66),
     sums_out: wp.array(dtype=wp.vec3d),
 ):
     item = wp.tid()
@@ -132,7 +132,7 @@ def _robust_steps(
     centre = centres[item] + wp.vec3d()
     R = wp.identity(n=3, dtype=wp.float64)
     t = wp.vec3d()
-    whole = _vec6()
+    whole = vec6()
     scale = wp.float64(0.0)
     ok = wp.float64(1.0)
     for turn in range(robust_steps + 1):
@@ -156,8 +156,8 @@ def _robust_steps(
                 else:
                     highest = middle
             scale = wp.max(robust_factor * highest, robust_floor)
-        H = _mat66()
-        b = _vec6()
+        H = mat66()
+        b = vec6()
         cost, sum_w = wp.float64(0.0), wp.float64(0.0)
         for m in range(count):
             n = used[item, m]
@@ -175,18 +175,18 @@ def _robust_steps(
         damped = H
         for i in range(6):
             damped[i, i] = H[i, i] * (wp.float64(1.0) + damping) + prior
-        xi, solved = _solved(damped, b)
+        xi, solved = solved(damped, b)
         finite = wp.float64(1.0)
         for i in range(6):
             if not wp.isfinite(xi[i]):
                 finite = wp.float64(0.0)
         solved = solved * finite
         if solved == wp.float64(0.0):
-            xi = _vec6()
+            xi = vec6()
         ok = ok * solved
         xi = xi * (max_step / wp.max(wp.length(xi), max_step))
         shift = diameter * wp.vec3d(xi[0], xi[1], xi[2])
-        E = _rotation(wp.vec3d(xi[3], xi[4], xi[5]))
+        E = rotation(wp.vec3d(xi[3], xi[4], xi[5]))
         R = E * R
         t = E * (t - centre) + centre + shift
         centre = centre + shift
@@ -236,8 +236,8 @@ def fused_robust_step(
         (torch.empty(batch, count, dtype=torch.int32), None),
         (move, wp.mat33d),
         (shift, wp.vec3d),
-        (step, _vec6),
-        (normal, _mat66),
+        (step, vec6),
+        (normal, mat66),
         (sums, wp.vec3d),
     ]
     arrays, results = ([shared_memory(tensor, kind) for tensor, kind in part] for part in (given, made))

@@ -83,7 +83,7 @@ def load_refiner(
         BackendUnavailableError: The device, the engine or the renderer is not here.
         ConfigError: A setting is unknown or out of bounds.
     """
-    from rnnpose_ros.acceleration.engines import accelerate, choose_engine, solver_of
+    from rnnpose_ros.acceleration.engines import accelerate, choose_engine, kernels_of
     from rnnpose_ros.checkpoints.checkpoint import default_weights, load_network
     from rnnpose_ros.cli.settings import parse_settings
     from rnnpose_ros.config import build
@@ -96,7 +96,7 @@ def load_refiner(
     plain, info = load_network(weights or default_weights(), device=device, precision=precision)
     network = accelerate(plain, chosen, threads=threads)
     calibration = Calibration.from_mapping(info.calibration)
-    return Refiner(network, backend, config, calibration=calibration, solve=solver_of(chosen, network))
+    return Refiner(network, backend, config, calibration=calibration, kernels=kernels_of(chosen, network))
 
 
 def make_paper_refiner(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +26,8 @@ from rnnpose_ros.refinement.solver import solve_marked
 
 __all__ = ["Alignment", "AlignmentConfig", "Look", "align"]
 
-_SETTLED = 1e-4
+SETTLED = 1e-4
+"""A step shorter than this, (v / D, omega) together, is the last."""
 _FARTHEST = 4.0
 """Standard deviations of the network's solution that the alignment may move it by."""
 
@@ -44,31 +46,38 @@ class Alignment:
     the given one."""
 
 
-def align(
-    look: Look,
-    T_camera_object: Float[Tensor, "4 4"],
-    prior_information: Float[Tensor, "6 6"],
-    *,
-    config: AlignmentConfig,
-) -> Alignment | None:
-    """Moves a pose to where the photograph looks most like the render.
+@dataclass(frozen=True, slots=True, eq=False)
+class Descent:
+    """Where the steps led, whether that is better or not; tensors in float64 on the CPU."""
 
-    Args:
-        look: Pictures of the last cycle.
-        T_camera_object: The network's solution, float64.
-        prior_information: Inverse covariance of that solution, float64, in (v / D, omega) about the centre.
-        config: See :class:`AlignmentConfig`.
+    T_camera_object: Float[Tensor, "4 4"]
+    moved: Float[Tensor, "6"]
+    """The sum of the steps, in (v / D, omega) about the object's centre."""
+    information: Float[Tensor, "6 6"]
+    """Of prior and pictures together."""
+    before: float
+    """Agreement of the pictures at the start."""
+    after: float
+    """At the end."""
 
-    Returns:
-        None where too little of the object can be compared.
-    """
-    comparison = compare(look, config=config)
-    if comparison is None:
-        return None
+
+@runtime_checkable
+class Descend(Protocol):
+    """All steps of an alignment; :func:`descend` is one. None where a step cannot be solved for."""
+
+    def __call__(
+        self, comparison: Comparison, T_camera_object: Tensor, prior_information: Tensor
+    ) -> Descent | None: ...
+
+
+def descend(
+    comparison: Comparison, T_camera_object: Float[Tensor, "4 4"], prior_information: Float[Tensor, "6 6"]
+) -> Descent | None:
+    """Gauss-Newton from a pose, until a step is short or their number is reached; see :class:`Descend`."""
     T, moved = T_camera_object, prior_information.new_zeros(6)
     before = now = normal_equations(comparison, T)
     information = prior_information
-    for _ in range(config.steps):
+    for _ in range(comparison.config.steps):
         information = prior_information + now.information
         step, ok = solve_marked(
             information[None], (now.gradient - prior_information @ moved)[None], usable=torch.ones(1, dtype=torch.bool)
@@ -78,12 +87,41 @@ def align(
         moved = moved + step[0]
         T = _moved(T, step[0], comparison)
         now = normal_equations(comparison, T)
-        if float(step.norm()) < _SETTLED:
+        if float(step.norm()) < SETTLED:
             break
-    far = math.sqrt(max(0.0, float(moved @ prior_information @ moved))) > _FARTHEST
-    if far or not now.agreement >= max(before.agreement, config.least_agreement):
-        return Alignment(T_camera_object, prior_information, before.agreement, taken=False)
-    return Alignment(T, information, now.agreement, taken=True)
+    return Descent(T, moved, information, before=before.agreement, after=now.agreement)
+
+
+def align(
+    look: Look,
+    T_camera_object: Float[Tensor, "4 4"],
+    prior_information: Float[Tensor, "6 6"],
+    *,
+    config: AlignmentConfig,
+    descend: Descend = descend,
+) -> Alignment | None:
+    """Moves a pose to where the photograph looks most like the render.
+
+    Args:
+        look: Pictures of the last cycle.
+        T_camera_object: The network's solution, float64.
+        prior_information: Inverse covariance of that solution, float64, in (v / D, omega) about the centre.
+        config: See :class:`AlignmentConfig`.
+        descend: Takes the steps, as :func:`descend` does.
+
+    Returns:
+        None where too little of the object can be compared.
+    """
+    comparison = compare(look, config=config)
+    if comparison is None:
+        return None
+    found = descend(comparison, T_camera_object, prior_information)
+    if found is None:
+        return None
+    far = math.sqrt(max(0.0, float(found.moved @ prior_information @ found.moved))) > _FARTHEST
+    if far or not found.after >= max(found.before, config.least_agreement):
+        return Alignment(T_camera_object, prior_information, found.before, taken=False)
+    return Alignment(found.T_camera_object, found.information, found.after, taken=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,7 +17,7 @@ from rnnpose_ros.geometry.camera import NEAR_M
 from rnnpose_ros.geometry.rotations import nearest_rotation
 from rnnpose_ros.networks.paper_network import PaperNetwork
 from rnnpose_ros.networks.rnnpose_network import CorrespondenceNetwork
-from rnnpose_ros.refinement.alignment import AlignmentConfig
+from rnnpose_ros.refinement.alignment import AlignmentConfig, Descend, descend
 from rnnpose_ros.refinement.cycle import CycleInputs, CycleOutput, refine_cycle
 from rnnpose_ros.refinement.cycle_report import CycleReport, report_cycle
 from rnnpose_ros.refinement.features import FeatureCache, ObjectFeatures
@@ -82,6 +82,16 @@ class RefinerConfig:
     restarts: RestartConfig = RestartConfig()
 
 
+@dataclass(frozen=True, slots=True)
+class Kernels:
+    """What an engine may compute in its own way, with the same results."""
+
+    solve: Solve | None = None
+    """A pose step; None for the network's own."""
+    descend: Descend = descend
+    """The steps of the direct alignment."""
+
+
 class Refiner:
     """Refines rough object poses in colour images.
 
@@ -90,7 +100,7 @@ class Refiner:
         renderer: Draws the reference views, on the network's device.
         config: See :class:`RefinerConfig`.
         calibration: Turns raw measures into score and covariance; from the checkpoint.
-        solve: Computes the field's step in another way; see ``acceleration.engines.solver_of``.
+        kernels: What an engine computes in its own way; see ``acceleration.engines.kernels_of``.
     """
 
     def __init__(
@@ -100,19 +110,19 @@ class Refiner:
         config: RefinerConfig = RefinerConfig(),
         *,
         calibration: Calibration = Calibration(),  # noqa: B008 - frozen
-        solve: Solve | None = None,
+        kernels: Kernels = Kernels(),
     ) -> None:
         check_crop_size(network, config.crop_size)
         self.network = network
         self.renderer = renderer
         self.config = config
         self.calibration = calibration
-        self._solve = solve
+        self._kernels = kernels
         self.features = FeatureCache(renderer, network=network if isinstance(network, PaperNetwork) else None)
 
     def with_config(self, config: RefinerConfig) -> Refiner:
         """The same refiner, sharing its network and cached objects, under another configuration."""
-        other = Refiner(self.network, self.renderer, config, calibration=self.calibration, solve=self._solve)
+        other = Refiner(self.network, self.renderer, config, calibration=self.calibration, kernels=self._kernels)
         other.features = self.features
         return other
 
@@ -258,7 +268,7 @@ class Refiner:
             inputs, affine = views.prepare(T, alive)
             output = refine_cycle(
                 self.network, inputs, iterations=iterations, solver=self.config.solver,
-                weighting=self.config.weighting, solve=self._solve,
+                weighting=self.config.weighting, solve=self._kernels.solve,
             )  # fmt: skip
             reports = report_cycle(output, affine, (camera.height, camera.width))
             for row, i in enumerate(alive):
@@ -287,6 +297,7 @@ class Refiner:
                 found = solution(
                     T, row, inputs, output, report, T_start=state.T_camera_object, model=state.model,
                     alignment=None if isinstance(self.network, PaperNetwork) else self.config.alignment,
+                    descend=self._kernels.descend,
                 )  # fmt: skip
             state.take(found, settled_px=self.config.settled_px)
 

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rnnpose_ros.geometry.se3 import log_so3, transform
-from rnnpose_ros.refinement.alignment import AlignmentConfig, Look, align
+from rnnpose_ros.refinement.alignment import AlignmentConfig, Descend, Look, align, descend
 from rnnpose_ros.refinement.cycle import CycleInputs, CycleOutput
 from rnnpose_ros.refinement.cycle_report import CycleReport
 from rnnpose_ros.refinement.solver import pose_covariance
@@ -62,6 +62,7 @@ def solution(
     T_start: Float[Tensor, "4 4"],
     model: ObjectModel,
     alignment: AlignmentConfig | None,
+    descend: Descend = descend,
 ) -> Solution:
     """What a cycle found of one of its objects.
 
@@ -74,6 +75,7 @@ def solution(
         T_start: Where the cycle started, float64.
         model: The object.
         alignment: How to align render and photograph; None for the network's own pose and covariance.
+        descend: Takes the steps of the alignment.
     """
     residual, normal_matrix = report.residual_px, report.normal_matrix
     variance = 0.5 * residual * residual
@@ -81,7 +83,8 @@ def solution(
     if alignment is not None:
         information = information / alignment.prior_variance
         if alignment.steps > 0:
-            aligned = align(_look(row, inputs, output, model), T_camera_object, information, config=alignment)
+            look = _look(row, inputs, output, model)
+            aligned = align(look, T_camera_object, information, config=alignment, descend=descend)
     if aligned is not None:
         T_camera_object, information = aligned.T_camera_object, aligned.information
     centre = transform(T_camera_object, model.centre.double().cpu()[None])[0]

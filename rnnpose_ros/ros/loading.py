@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 
 import torch
 
-from rnnpose_ros.acceleration.engines import accelerate, choose_engine, solver_of
+from rnnpose_ros.acceleration.engines import accelerate, choose_engine, kernels_of
 from rnnpose_ros.checkpoints.checkpoint import default_weights, load_network
 from rnnpose_ros.errors import AssetError, BackendUnavailableError, ConfigError
 from rnnpose_ros.geometry.camera import intrinsics
@@ -77,7 +77,7 @@ def load_engine(config: NodeConfig) -> PoseEngine:
     plain, info = load_network(weights, device=device, precision=config.precision)
     network = accelerate(plain, chosen, threads=config.threads)
     calibration = Calibration.from_mapping(info.calibration)
-    return Refiner(network, renderer, config.refine, calibration=calibration, solve=solver_of(chosen, network))
+    return Refiner(network, renderer, config.refine, calibration=calibration, kernels=kernels_of(chosen, network))
 
 
 def own_weights(config: NodeConfig) -> Path | None:

@@ -23,14 +23,14 @@ from rnnpose_ros.acceleration.cuda_graph_engine import (
     parts_of,
     tensors_of,
 )
-from rnnpose_ros.acceleration.engines import accelerate, choose_engine, engine_of, solver_of
+from rnnpose_ros.acceleration.engines import accelerate, choose_engine, engine_of, kernels_of
 from rnnpose_ros.checkpoints.checkpoint import default_weights, load_network
 from rnnpose_ros.errors import BackendUnavailableError
 from rnnpose_ros.geometry.perturbation import perturb
 from rnnpose_ros.geometry.rotations import rotation_angle
 from rnnpose_ros.networks.rnnpose_network import NetworkConfig, RnnposeNetwork
 from rnnpose_ros.refinement.cycle import CycleInputs, CycleOutput, refine_cycle
-from rnnpose_ros.refinement.refiner import Refiner
+from rnnpose_ros.refinement.refiner import Kernels, Refiner
 from rnnpose_ros.refinement.solver import SolverConfig
 from rnnpose_ros.rendering.warp_renderer import WarpRenderer
 from rnnpose_ros.sources.sequence import Sequence as ImageSequence
@@ -227,7 +227,7 @@ def test_packed_tensors_come_out_as_they_went_in() -> None:
 
 def test_it_is_taken_by_name_and_refused_elsewhere_with_the_remedy() -> None:
     assert choose_engine("auto", "cuda") == "eager"
-    assert solver_of("cuda_graph", RnnposeNetwork()) is None
+    assert kernels_of("cuda_graph", RnnposeNetwork()) == Kernels()
     with pytest.raises(BackendUnavailableError, match="take the device cuda"):
         choose_engine("cuda_graph", "cpu")
     if not torch.cuda.is_available():
