@@ -23,7 +23,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--recipe",
         default="generic",
-        help="generic (any mesh), paper (the published network, for the objects of --mesh), finetune (given weights)",
+        help="generic (any mesh), paper (the published network, for the objects of --mesh), paper-short (the same in a "
+        "few hundred cheap steps), finetune (given weights)",
     )
     parser.add_argument(
         "--mesh",

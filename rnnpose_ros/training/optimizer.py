@@ -38,9 +38,9 @@ def half_cosine(share: float, *, peak: float, warmup_share: float) -> float:
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """The same learning rate for all parameters."""
+    """The same learning rate for all parameters, but for groups that have a ``factor`` on it."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("factor", 1.0)
 
 
 def one_cycle(share: float, *, peak: float) -> tuple[float, float]:

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from rnnpose_ros.checkpoints.checkpoint import CheckpointInfo, Network, describe, load_network
-from rnnpose_ros.config import flatten, param
-from rnnpose_ros.data.synthetic.randomization import SceneConfig, ViewRanges
+from rnnpose_ros.config import flatten
+from rnnpose_ros.data.synthetic.views import start_poses
 from rnnpose_ros.errors import ConfigError, InputError
 from rnnpose_ros.geometry.crop import CropConvention
 from rnnpose_ros.networks.paper_network import PaperConfig, PaperNetwork, TrainedFor
@@ -19,58 +22,19 @@ from rnnpose_ros.paths import resolve_path
 from rnnpose_ros.refinement.features import EncodedSurface, FeatureCache, ObjectFeatures
 from rnnpose_ros.rendering.renderer import Renderer
 from rnnpose_ros.rendering.surface import Surface, make_surface
-from rnnpose_ros.training.circle_loss import CircleConfig
 from rnnpose_ros.training.descriptor_pairs import VertexSearch
-from rnnpose_ros.training.experiment import TrainingConfig, parse_stages
+from rnnpose_ros.training.experiment import parse_stages
 from rnnpose_ros.training.optimizer import freeze, half_cosine, one_cycle, set_momentum, set_rate
-from rnnpose_ros.training.paper_losses import PaperLossConfig
 from rnnpose_ros.training.paper_rollout import Rollout, Sample
+from rnnpose_ros.training.paper_settings import PaperTrainingConfig
 from rnnpose_ros.training.recipe import Losses
 from rnnpose_ros.types import CameraIntrinsics, ObjectModel, PointPyramid, TrainingBatch
 
-_N1_ITSELF = ViewRanges(noise_factor=(1.0, 1.0), small_noise_share=0.0, noise_diameter_m=0.0)
 _BETA2 = 0.99
 _LEAST_PX = 88
 """Of photographs: their zooms of 64 px have 8 x 8 cells, which can be halved three times."""
 _MOST_LONELY = 0.5
 """Share of vertices without another in sight; where all are alike, normalisation over them makes gradients explode."""
-SCHEDULES = ("one-cycle", "half-cosine")
-
-
-@dataclass(frozen=True, slots=True)
-class PaperTrainingConfig(TrainingConfig):
-    """Settings of the published recipe, with its values: 320 px photographs, 240 px zooms, 3 x 4 iterations."""
-
-    initial: str = param("", doc="Weights of the paper family to start from; without: random ones")
-    frozen: tuple[str, ...] = param((), doc="Modules of the network that keep their weights")
-    minutes: float = param(600.0, doc="Time budget; the schedule ends with it", unit="min", bounds=(0.01, 1e5))
-    streams: int = param(1, doc="Streams of samples, each a batch a step; processes share them", bounds=(1, 4096))
-    stages: str = param(
-        "1.0:320:1.6:1:4",
-        doc="Parts of the run: share of the budget : photograph px (zooms have three quarters) : margin : batch : "
-        "iterations per cycle",
-    )
-    cycles: int = param(3, doc="Render cycles of a sample", bounds=(1, 20))
-    crop_margin: float = param(1.2, doc="Of the zooms, as in refining", bounds=(1.0, 3.0))
-    learning_rate: float = param(1e-4, doc="Peak of the schedule", bounds=(1e-7, 1.0))
-    schedule: str = param(
-        "one-cycle", doc="As in the public code, or as in the supplementary without warm-up", choices=SCHEDULES
-    )
-    weight_decay: float = param(1e-4, doc="On all weights", bounds=(0.0, 1.0))
-    clip_norm: float = param(10.0, doc="Gradients are scaled down to this norm", bounds=(1e-3, 1e3))
-    mixed_precision: bool = param(False, doc="bfloat16 convolutions")
-    network: PaperConfig = PaperConfig()
-    losses: PaperLossConfig = PaperLossConfig()
-    circle: CircleConfig = CircleConfig()
-    scenes: SceneConfig = SceneConfig(view=_N1_ITSELF)
-
-
-@dataclass(frozen=True, slots=True)
-class PaperFinetuneConfig(PaperTrainingConfig):
-    """The supplementary's fine-tuning to (other) objects: recurrent unit, descriptors and sigma learn on."""
-
-    frozen: tuple[str, ...] = param(("features", "context3d"), doc="Modules of the network that keep their weights")
-    minutes: float = param(120.0, doc="Time budget; the schedule ends with it", unit="min", bounds=(0.01, 1e5))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,13 +93,16 @@ class PaperRecipe:
         ]
         count, weights = max(len(rollouts), 1), self.config.losses
         zero = self.network.sigma.sum() * 0.0
-        pose, flow, circle = (sum((getattr(r, n) for r in rollouts), zero) / count for n in ("pose", "flow", "circle"))
-        total = weights.pose * pose + weights.flow * flow + weights.circle * circle
+        pose, flow, circle, matching = (
+            sum((getattr(r, n) for r in rollouts), zero) / count for n in ("pose", "flow", "circle", "matching")
+        )
+        total = weights.pose * pose + weights.flow * flow + weights.circle * circle + weights.matching * matching
         parts = {
             "loss": total,
             "pose": pose,
             "flow": flow,
             "circle": circle,
+            "matching": matching,
             "epe_cells": sum((r.endpoint_px for r in rollouts), zero) / count / self.network.stride,
             "final_pose": sum((r.final_pose for r in rollouts), zero) / count,
         }
@@ -143,10 +110,13 @@ class PaperRecipe:
 
     def make_optimizer(self) -> torch.optim.Optimizer:
         """Adam with decoupled weight decay on everything that is trained."""
-        trained = [p for p in self.network.parameters() if p.requires_grad]
-        config = self.config
+        config, sigma = self.config, self.network.sigma
+        trained = [p for p in self.network.parameters() if p.requires_grad and p is not sigma]
+        groups: list[dict[str, Any]] = [{"params": trained}]
+        if sigma.requires_grad:
+            groups.append({"params": [sigma], "factor": config.sigma_rate})
         return torch.optim.AdamW(
-            trained, lr=config.learning_rate, betas=(0.95, _BETA2), weight_decay=config.weight_decay
+            groups, fused=True, lr=config.learning_rate, betas=(0.95, _BETA2), weight_decay=config.weight_decay
         )
 
     def schedule(self, optimizer: torch.optim.Optimizer, share: float) -> None:
@@ -201,7 +171,7 @@ class PaperRecipe:
             depth=batch.photo_depth[i],
             camera=CameraIntrinsics(batch.camera.K[i : i + 1], height=size, width=size),
             T_true=batch.T_camera_object[i],
-            T_initial=batch.T_camera_object_initial[i],
+            T_starts=self._starts(batch, i, random),
             features=features,
         )
         pairs = search.draw(sample.depth, sample.T_true, sample.camera.K[0], random=random)
@@ -215,6 +185,16 @@ class PaperRecipe:
             margin=self.config.crop_margin,
             circle=search.config,
         )
+
+    def _starts(self, batch: TrainingBatch, i: int, random: torch.Generator) -> Float[Tensor, "N 4 4"]:
+        """The batch's start of a sample, and as many more around its truth as are asked for."""
+        first, more = batch.T_camera_object_initial[i : i + 1], self.config.starts - 1
+        if not more:
+            return first
+        rng = np.random.default_rng(int(torch.randint(2**31, (), generator=random)))
+        T_true = batch.T_camera_object[i].cpu().expand(more, 4, 4)
+        objects, view = (batch.objects[i],) * more, self.config.scenes.view
+        return torch.cat([first, start_poses(T_true, objects, view, rng=rng, generator=random).to(first)])
 
 
 def _check_density(pyramid: PointPyramid, name: str) -> None:

@@ -19,7 +19,8 @@ from rnnpose_ros.refinement.solver import SolverConfig
 from rnnpose_ros.rendering.renderer import Renderer
 from rnnpose_ros.training.circle_loss import CircleConfig, circle_loss
 from rnnpose_ros.training.descriptor_pairs import DescriptorPairs
-from rnnpose_ros.training.paper_losses import alignment_loss, dense_targets, endpoint_error, flow_loss
+from rnnpose_ros.training.losses import matching_entropy
+from rnnpose_ros.training.paper_losses import alignment_loss, cell_targets, dense_targets, endpoint_error, flow_loss
 from rnnpose_ros.types import CameraIntrinsics
 
 _ZOOM_OVER_PHOTO = 3 / 4
@@ -29,25 +30,30 @@ _LEAST_PX = 64
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """One photograph of one object, the truth, and where refinement starts."""
+    """One photograph of one object, the truth, and where refinements start."""
 
     photo: UInt8[Tensor, "S S 3"]
     depth: Float[Tensor, "S S"]
     """Of the object's visible surface, metres; 0 elsewhere."""
     camera: CameraIntrinsics
     T_true: Float[Tensor, "4 4"]
-    T_initial: Float[Tensor, "4 4"]
+    T_starts: Float[Tensor, "N 4 4"]
+    """Each refined by itself; around the first one the photograph is described."""
     features: ObjectFeatures
     """Encoded with gradients."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rollout:
-    """What a refinement got wrong, unweighted; pose and flow are sums over all iterations."""
+    """What the refinements of a sample got wrong, unweighted: means over its starts.
+
+    Pose and flow are sums over all iterations, matching over cycles.
+    """
 
     pose: Float[Tensor, ""]
     flow: Float[Tensor, ""]
     circle: Float[Tensor, ""]
+    matching: Float[Tensor, ""]
     endpoint_px: Float[Tensor, ""]
     """Of the last field, crop pixels."""
     final_pose: Float[Tensor, ""]
@@ -73,7 +79,7 @@ class Rollout:
             renderer: Draws the references.
             sample: Of any object; zooms have three quarters of its photograph's pixels.
             pairs: Drawn from its photograph.
-            cycles: Renders; fewer where the estimate has lost the object.
+            cycles: Renders; fewer where the estimates have lost the object.
             iterations: Of each.
             margin: Of the zooms.
             circle: Of the circle loss.
@@ -83,24 +89,39 @@ class Rollout:
         views = PaperViews(network, renderer, sample.photo, sample.camera, [sample.features], size=size, margin=margin)
         points = model.mesh.vertices.to(sample.photo.device, torch.float32)
         zero = network.sigma.sum() * 0.0
-        pose = flow = last_endpoint = last_pose = zero
-        T = sample.T_initial
+        pose = flow = matching = last_endpoint = last_pose = zero
+        T = sample.T_starts
         for _ in range(cycles):
-            inputs, _ = views.prepare(T[None], [0])
-            if int(inputs.shown.sum()) < _LEAST_PX:
-                break
-            T_true = nearest_symmetric(sample.T_true[None], model.symmetries.to(T), T[None])
-            targets = dense_targets(inputs.render.depth, inputs.camera, T_render=T[None], T_true=T_true)
+            inputs, _ = views.prepare(T, [0] * len(T))
+            seen = inputs.shown.sum(1) >= _LEAST_PX
+            if not bool(seen.all()):
+                T = T[seen.to(T.device)]
+                if not len(T):
+                    break
+                inputs, _ = views.prepare(T, [0] * len(T))
+            share = len(T) / len(sample.T_starts)
+            T_true = nearest_symmetric(sample.T_true.expand_as(T), model.symmetries.to(T), T)
+            targets = dense_targets(inputs.render.depth, inputs.camera, T_render=T, T_true=T_true)
             output = refine_cycle(network, inputs, iterations=iterations, solver=SolverConfig(robust_steps=0))
+            cells = cell_targets(
+                targets,
+                inputs.camera,
+                stride=network.stride,
+                photo_depth=sample.depth.expand(len(T), -1, -1),
+                photo_camera=sample.camera,
+                diameter=model.diameter,
+            )
+            matching = matching + share * matching_entropy(output.correlation[:, 0], cells, stride=network.stride)
             for it in output.iterations:
                 last_pose = alignment_loss(it.T_camera_object, T_true.to(it.T_camera_object), points)
-                pose, flow = pose + last_pose, flow + flow_loss(it.target_uv, targets)
+                pose, flow = pose + share * last_pose, flow + share * flow_loss(it.target_uv, targets)
                 last_endpoint = endpoint_error(it.target_uv, targets)
-            T = output.iterations[-1].T_camera_object[0].detach().double()
-            T[:3, :3] = nearest_rotation(T[:3, :3])
-            if not bool(torch.isfinite(T).all()) or float(T[2, 3]) < NEAR_M:
+            T = output.iterations[-1].T_camera_object.detach().double()
+            T = T[torch.isfinite(T).all(-1).all(-1) & (T[:, 2, 3] >= NEAR_M)]
+            if not len(T):
                 break
-        described = views.described(0, sample.T_initial)
+            T[:, :3, :3] = nearest_rotation(T[:, :3, :3])
+        described = views.described(0, sample.T_starts[0])
         rows = described.at(pairs.uv.to(sample.photo.device))
         encoded = sample.features.encoded
         assert encoded is not None
@@ -109,4 +130,4 @@ class Rollout:
         alike = circle_loss(
             rows, columns, pairs.positive.to(rows.device), pairs.negative.to(rows.device), config=circle
         )
-        return cls(pose, flow, alike, last_endpoint, last_pose.detach())
+        return cls(pose, flow, alike, matching, last_endpoint, last_pose.detach())

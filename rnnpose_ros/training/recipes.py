@@ -13,11 +13,12 @@ from rnnpose_ros.paths import resolve_path
 from rnnpose_ros.rendering.renderer import Renderer
 from rnnpose_ros.training.experiment import TrainingConfig
 from rnnpose_ros.training.generic_recipe import FinetuneConfig, GenericConfig, GenericRecipe
-from rnnpose_ros.training.paper_recipe import PaperFinetuneConfig, PaperRecipe, PaperTrainingConfig
+from rnnpose_ros.training.paper_recipe import PaperRecipe
+from rnnpose_ros.training.paper_settings import PaperFinetuneConfig, PaperShortConfig, PaperTrainingConfig
 from rnnpose_ros.training.recipe import Recipe
 from rnnpose_ros.types import ObjectModel
 
-RECIPES = ("generic", "paper", "finetune")
+RECIPES = ("generic", "paper", "paper-short", "finetune")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ def make_recipe(
 
     Args:
         name: ``generic`` (any mesh, from the start), ``paper`` (the published network, for given objects),
+            ``paper-short`` (the same in a few hundred cheap steps, to see that it learns),
             ``finetune`` (from given weights of either family, encoders frozen).
         settings: Dotted names to values, of the loop and of the recipe.
         renderer: On the training device.
@@ -59,6 +61,8 @@ def _entry(name: str, initial: Any) -> _Entry:
     """What a name means; for fine-tuning the weights' family decides."""
     if name == "paper":
         return _Entry(PaperTrainingConfig(), PaperRecipe)
+    if name == "paper-short":
+        return _Entry(PaperShortConfig(), PaperRecipe)
     if name == "generic":
         return _Entry(GenericConfig(), _make_generic)
     if initial and read_info(resolve_path(initial)).network.get("family") == "paper":

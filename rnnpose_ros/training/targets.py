@@ -12,7 +12,7 @@ from rnnpose_ros.geometry.camera import backproject, project
 from rnnpose_ros.geometry.se3 import inverse, transform
 from rnnpose_ros.types import TrainingBatch
 
-_DEPTH_TOLERANCE = 0.03
+DEPTH_TOLERANCE = 0.03
 """Of the diameter: a point this far behind the photograph's visible surface is hidden."""
 
 
@@ -51,6 +51,6 @@ def field_targets(
     inside = (u >= 0) & (v >= 0) & (u < size) & (v < size)
     flat = batch.photo_depth.flatten(1)
     seen = torch.gather(flat, 1, v.clamp(0, size - 1) * size + u.clamp(0, size - 1))
-    close = (points_true[..., 2] - seen).abs() < _DEPTH_TOLERANCE * diameter[:, None]
+    close = (points_true[..., 2] - seen).abs() < DEPTH_TOLERANCE * diameter[:, None]
     visible = (inside & (seen > 0) & close).view(count, h, w) & covered
     return FieldTargets(target_uv=uv.view(count, h, w, 2), covered=covered, visible=visible)

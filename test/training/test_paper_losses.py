@@ -15,7 +15,13 @@ from rnnpose_ros.geometry.se3 import exp_so3, from_rotation_translation, transfo
 from rnnpose_ros.rendering.warp_renderer import WarpRenderer
 from rnnpose_ros.training.circle_loss import CircleConfig, circle_loss
 from rnnpose_ros.training.descriptor_pairs import VertexSearch
-from rnnpose_ros.training.paper_losses import alignment_loss, dense_targets, endpoint_error, flow_loss
+from rnnpose_ros.training.paper_losses import (
+    alignment_loss,
+    cell_targets,
+    dense_targets,
+    endpoint_error,
+    flow_loss,
+)
 from rnnpose_ros.types import Mesh
 
 SIZE = 64
@@ -48,6 +54,37 @@ def test_alignment_of_a_shift_is_the_sum_of_its_coordinates() -> None:
     moved = pose(0.0).clone()
     moved[0, :3, 3] += torch.tensor([0.01, -0.02, 0.05])
     assert float(alignment_loss(moved, pose(0.0), torch.rand(50, 3).double())) == pytest.approx(0.08, abs=1e-9)
+
+
+def test_cells_are_visible_where_a_photograph_of_another_camera_shows_their_points(depth: Tensor) -> None:
+    truth = pose(0.01, turn=0.5)
+    photo_camera = intrinsics(450.0, 465.0, 47.0, 50.0, width=96, height=96)
+    renderer = WarpRenderer("cpu")
+    photo_depth = renderer.render([renderer.upload(ball())], truth, photo_camera).depth
+    targets = dense_targets(depth, CAMERA, T_render=pose(0.0), T_true=truth)
+
+    def cells(photo: Tensor):
+        return cell_targets(targets, CAMERA, stride=8, photo_depth=photo, photo_camera=photo_camera, diameter=0.1)
+
+    at_cells = cells(photo_depth)
+    assert torch.equal(at_cells.covered, (depth > 0)[:, ::8, ::8])
+    assert torch.equal(at_cells.target_uv, targets.target_uv[:, ::8, ::8])
+    # On a convex body a point is seen where its normal looks at the camera. Turned by 0.5 about y, those
+    # on the side that turns away are hidden; cells whose normal is all but level are left out.
+    rows, columns = at_cells.covered[0].nonzero(as_tuple=True)
+    z = depth[0, ::8, ::8][rows, columns]
+    points = torch.stack([(8 * columns - 31.0) / 300 * z, (8 * rows - 33.0) / 310 * z, z], -1).double()
+    moved = transform(truth @ torch.linalg.inv(pose(0.0)), points[None])[0]
+    normals = (moved - truth[0, :3, 3]) / 0.05
+    facing = -(normals * moved / moved.norm(dim=-1, keepdim=True)).sum(-1)
+    clear = facing.abs() > 0.1
+    visible = at_cells.visible[0, rows, columns]
+    assert torch.equal(visible[clear], (facing > 0)[clear])
+    assert 0 < int(visible.sum()) < len(visible)
+    left_half_hidden = photo_depth.clone()
+    left_half_hidden[:, :, :48] = 0
+    left = at_cells.target_uv[..., 0] < (47.5 - 47.0) / 450 * 300 + 31.0
+    assert torch.equal(cells(left_half_hidden).visible, at_cells.visible & ~left)
 
 
 def test_dense_targets_of_a_shift_follow_the_pinhole(depth: Tensor) -> None:

@@ -84,7 +84,11 @@ class LookRanges:
     pale_share: float = param(0.15, doc="Share of nearly grey photographs.", bounds=(0.0, 1.0))
     jpeg_share: float = param(0.5, doc="Share of compressed photographs.", bounds=(0.0, 1.0))
     jpeg_quality: tuple[int, ...] = param((35, 95), doc="Range of the quality.", bounds=(1.0, 100.0))
-    cutouts: int = param(96, doc="Earlier renders kept as distractors and occluders.", bounds=(1.0, 10000.0))
+    cutouts: int = param(
+        96,
+        doc="Earlier renders kept as distractors and occluders; 0: none, where one object is given.",
+        bounds=(0.0, 10000.0),
+    )
     backgrounds: int = param(48, doc="Background pictures kept ready.", bounds=(1.0, 10000.0))
     draws_per_background: int = param(24, doc="Uses after which one background is replaced.", bounds=(1.0, 1000000.0))
     twin_share: float = param(0.08, doc="Share of photographs with a second such object behind.", bounds=(0.0, 1.0))
