@@ -61,13 +61,13 @@ class PaperShortConfig(PaperTrainingConfig):
 
     steps: int = param(300, doc="Budget in optimiser steps; where it is not 0, minutes do not count", bounds=(0, 10**9))
     stages: str = param(
-        "1.0:88:1.6:1:2",
+        "1.0:88:1.6:2:2",
         doc="Parts of the run: share of the budget : photograph px (zooms have three quarters) : margin : batch : "
         "iterations per cycle",
     )
     cycles: int = param(1, doc="Render cycles of a sample", bounds=(1, 20))
-    starts: int = param(8, doc="Start poses refined from each photograph, which is described once", bounds=(1, 256))
-    learning_rate: float = param(7e-4, doc="Peak of the schedule", bounds=(1e-7, 1.0))
+    starts: int = param(4, doc="Start poses refined from each photograph, which is described once", bounds=(1, 256))
+    learning_rate: float = param(1e-3, doc="Peak of the schedule", bounds=(1e-7, 1.0))
     sigma_rate: float = param(10.0, doc="Factor on sigma's learning rate", bounds=(0.0, 1000.0))
     mixed_precision: bool = param(True, doc="bfloat16 convolutions")
     average_decay: float = param(0.95, doc="Of the weights' exponential average", bounds=(0.0, 0.99999))
