@@ -111,8 +111,7 @@ def test_half_a_short_run_lowers_the_pose_error_on_views_that_were_not_trained_o
     assert Trainer(recipe, renderer, tmp_path, objects=[painted_egg]).run()
     after, sigma = judged(), float(recipe.network.sigma.detach())
     figures = f"start {start}, before {before}, after {after}, sigma {sigma}"
-    print(figures)
-    assert after["final_pose"] < 0.85 * min(start, before["final_pose"]), figures
-    assert after["epe_cells"] < 0.7 * before["epe_cells"], figures
-    assert after["circle"] < 0.65 * before["circle"], figures
-    assert sigma < 0.8, figures
+    assert after["final_pose"] < 0.95 * min(start, before["final_pose"]), figures
+    assert after["epe_cells"] < 0.6 * before["epe_cells"], figures
+    assert after["circle"] < 0.6 * before["circle"], figures
+    assert sigma < 0.85, figures
