@@ -116,6 +116,8 @@ class PoseHypothesis:
     """Order x y z rotX rotY rotZ, fixed axes of the camera frame, m and rad."""
     box_xyxy: Float[Tensor, "4"] | None = None
     """Pixels."""
+    measures: tuple[float, ...] | None = None
+    """Of the result that it repeats, where the object may be followed without the network; None: it may not."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -204,6 +206,8 @@ class RefinementResult:
     measures: tuple[float, ...] | None = None
     """What the score is computed from, see ``refinement.status.SCORE_MEASURES``; None where nothing was solved."""
     trace: tuple[IterationTrace, ...] | None = None
+    by_network: bool = True
+    """False where render and photograph alone were aligned."""
 
     @property
     def is_usable(self) -> bool:

@@ -60,7 +60,7 @@ def kernels_of(engine: str, network: CorrespondenceNetwork | PaperNetwork) -> Ke
     from rnnpose_ros.acceleration.alignment_kernel import fused_descend
     from rnnpose_ros.acceleration.solver_kernel import fused_robust_step
 
-    return Kernels(solve=fused_robust_step, descend=fused_descend)
+    return Kernels(solve=fused_robust_step, descend=fused_descend, threads=1)
 
 
 def accelerate(

@@ -118,10 +118,15 @@ def align(
     found = descend(comparison, T_camera_object, prior_information)
     if found is None:
         return None
-    far = math.sqrt(max(0.0, float(found.moved @ prior_information @ found.moved))) > _FARTHEST
-    if far or not found.after >= max(found.before, config.least_agreement):
+    if has_left(found, prior_information) or not found.after >= max(found.before, config.least_agreement):
         return Alignment(T_camera_object, prior_information, found.before, taken=False)
     return Alignment(found.T_camera_object, found.information, found.after, taken=True)
+
+
+def has_left(found: Descent, prior_information: Float[Tensor, "6 6"]) -> bool:
+    """Whether the steps led farther from their start than its uncertainty allows."""
+    squared = float(found.moved @ prior_information @ found.moved)
+    return not math.sqrt(max(0.0, squared)) <= _FARTHEST
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -22,6 +23,7 @@ from rnnpose_ros.refinement.cycle import CycleInputs, CycleOutput, refine_cycle
 from rnnpose_ros.refinement.cycle_report import CycleReport, report_cycle
 from rnnpose_ros.refinement.features import FeatureCache, ObjectFeatures
 from rnnpose_ros.refinement.field import Solve
+from rnnpose_ros.refinement.following import follow
 from rnnpose_ros.refinement.iteration_trace import describe_iterations
 from rnnpose_ros.refinement.restarts import Refine, RestartConfig, finish_best, try_again
 from rnnpose_ros.refinement.solution import solution
@@ -90,6 +92,22 @@ class Kernels:
     """A pose step; None for the network's own."""
     descend: Descend = descend
     """The steps of the direct alignment."""
+    threads: int = 0
+    """Of torch meanwhile; 0 for as many as it has. What a compiled engine leaves to torch is too small to share:
+    where another program holds the second processor, waiting for it takes many times longer."""
+
+    @contextmanager
+    def torch_threads(self) -> Iterator[None]:
+        """Torch has so many threads inside."""
+        before = torch.get_num_threads()
+        if self.threads in (0, before):
+            yield
+            return
+        torch.set_num_threads(self.threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
 
 
 class Refiner:
@@ -204,6 +222,47 @@ class Refiner:
         refine = self._refining(frame, hypotheses, objects, iterations=iterations, trace=trace)
         return finish_best(hypotheses, refine=refine, cycles=cycles or self.config.cycles, keep=keep)
 
+    @torch.inference_mode()
+    def follow(
+        self,
+        frame: ImageFrame,
+        hypotheses: Sequence[PoseHypothesis],
+        objects: Mapping[str, ObjectModel],
+        *,
+        least_agreement: float,
+    ) -> list[RefinementResult | None]:
+        """Where objects went since the last picture, by the pictures alone; see :mod:`.following`.
+
+        Args:
+            frame: Rectified colour image with its camera.
+            hypotheses: The last results, with what the network measured of them; camera frame of ``frame``.
+            objects: What is known of each label.
+            least_agreement: Correlation of render and photograph under which there is no answer.
+
+        Returns:
+            One result per hypothesis, in order; None where the network is needed.
+
+        Raises:
+            InputError: As :meth:`refine`.
+        """
+        if isinstance(self.network, PaperNetwork):
+            return [None] * len(hypotheses)
+        image, camera = self._on_device(frame, hypotheses, objects)
+        results: list[RefinementResult | None] = []
+        for h in hypotheses:
+            features = self.features.get(objects[h.label])
+            views = open_views(self.network, self.renderer, image, camera, [features], config=self.config)
+            with self._kernels.torch_threads():
+                inputs, _ = views.prepare(h.T_camera_object[None].to(camera.K), [0])
+                with stage("align"):
+                    results.append(
+                        follow(
+                            h, 0, inputs, features.model, least_agreement=least_agreement,
+                            config=self.config.alignment, calibration=self.calibration, descend=self._kernels.descend,
+                        )
+                    )  # fmt: skip
+        return results
+
     def _refining(
         self,
         frame: ImageFrame,
@@ -214,16 +273,21 @@ class Refiner:
         trace: bool,
     ) -> Refine:
         """What refines hypotheses on this picture, once it is checked and on the device."""
+        image, camera = self._on_device(frame, hypotheses, objects)
+        return partial(
+            self._refine_all, image, camera, objects, iterations=iterations or self.config.iterations, trace=trace
+        )
+
+    def _on_device(
+        self, frame: ImageFrame, hypotheses: Sequence[PoseHypothesis], objects: Mapping[str, ObjectModel]
+    ) -> tuple[UInt8[Tensor, "H W 3"], CameraIntrinsics]:
+        """The picture and its camera, checked."""
         _check_frame(frame)
         unknown = sorted({h.label for h in hypotheses if h.label not in objects})
         if unknown:
             raise InputError(f"no object is called {unknown[0]!r}; known: {sorted(objects)}")
         device = self.renderer.device
-        image = frame.rgb.to(device)
-        camera = dataclasses.replace(frame.camera, K=frame.camera.K.to(device, torch.float64))
-        return partial(
-            self._refine_all, image, camera, objects, iterations=iterations or self.config.iterations, trace=trace
-        )
+        return frame.rgb.to(device), dataclasses.replace(frame.camera, K=frame.camera.K.to(device, torch.float64))
 
     def _refine_all(
         self,
@@ -242,9 +306,10 @@ class Refiner:
         for start in range(0, len(hypotheses), size):
             part = hypotheses[start : start + size]
             features = [self.features.get(objects[h.label]) for h in part]
-            results += self._refine_batch(
-                image, camera, part, features, cycles=cycles, iterations=iterations, trace=trace
-            )
+            with self._kernels.torch_threads():
+                results += self._refine_batch(
+                    image, camera, part, features, cycles=cycles, iterations=iterations, trace=trace
+                )
         return results
 
     def _refine_batch(

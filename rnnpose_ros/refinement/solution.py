@@ -101,7 +101,7 @@ def solution(
         residual_px=residual / report.scale,
         step_cells=motion / _CELL_PX,
         step_px=motion / report.scale,
-        spread_diameters=_spread(covariance, model.diameter),
+        spread_diameters=spread_diameters(covariance, model.diameter),
         motion_px=_motion_px(whole, normal_matrix, report.weight_sum),
         agreement=0.0 if aligned is None else aligned.agreement,
         aligned=aligned is not None and aligned.taken,
@@ -135,8 +135,8 @@ def _motion_px(step: Float[Tensor, "6"], normal_matrix: Float[Tensor, "6 6"], we
     return math.sqrt(max(0.0, float(step @ normal_matrix @ step)) / max(weight_sum, 1e-9))
 
 
-def _spread(covariance: Float[Tensor, "6 6"] | None, diameter: float) -> float:
-    """Root mean square motion that a covariance predicts, in diameters."""
+def spread_diameters(covariance: Float[Tensor, "6 6"] | None, diameter: float) -> float:
+    """Root mean square motion that a covariance predicts, in diameters; NaN without one."""
     if covariance is None:
         return math.nan
     variances = covariance.diagonal()

@@ -137,9 +137,14 @@ def score_measures(found: Solution) -> tuple[float, ...]:
         found.mean_weight,
         math.log(_held(found.residual_cells, 1e-2, 10.0)),
         math.log(_held(found.step_cells, 1e-3, 10.0)),
-        math.log(_held(found.spread_diameters, 1e-4, 10.0)),
+        held_log_spread(found.spread_diameters),
         found.agreement,
     )
+
+
+def held_log_spread(spread_diameters: float) -> float:
+    """The measure of a pose's predicted uncertainty."""
+    return math.log(_held(spread_diameters, 1e-4, 10.0))
 
 
 def _held(value: float, low: float, high: float) -> float:

@@ -28,6 +28,22 @@ class Engine(Protocol):
         ...
 
 
+@runtime_checkable
+class Follower(Protocol):
+    """An engine that can go on without its network; see ``refinement.refiner.Refiner``."""
+
+    def follow(
+        self,
+        frame: ImageFrame,
+        hypotheses: Sequence[PoseHypothesis],
+        objects: Mapping[str, ObjectModel],
+        *,
+        least_agreement: float,
+    ) -> list[RefinementResult | None]:
+        """One result per hypothesis, in order; None where the network is needed."""
+        ...
+
+
 def refine_starts(
     engine: Engine,
     frame: ImageFrame,
@@ -40,6 +56,8 @@ def refine_starts(
 ) -> list[RefinementResult]:
     """New objects by the full programme, tracked ones by the short one; in the order of the starts.
 
+    Tracked ones that may be followed without the network are, where that succeeds.
+
     Args:
         engine: With its weights.
         frame: The picture.
@@ -49,9 +67,14 @@ def refine_starts(
         short: Runs the short programme; ``engine`` when None.
         trace: Keep in the results what debug pictures are drawn from.
     """
-    known = [i for i, start in enumerate(starts) if start.source == TRACK_SOURCE]
-    fresh = [i for i, start in enumerate(starts) if start.source != TRACK_SOURCE]
     by_index: dict[int, RefinementResult] = {}
+    led, follower = [i for i, start in enumerate(starts) if start.measures is not None], short or engine
+    if led and not trace and isinstance(follower, Follower):
+        part = [starts[i] for i in led]
+        followed = follower.follow(frame, part, objects, least_agreement=config.follow_agreement)
+        by_index = {i: result for i, result in zip(led, followed, strict=True) if result is not None}
+    known = [i for i, start in enumerate(starts) if start.source == TRACK_SOURCE and i not in by_index]
+    fresh = [i for i, start in enumerate(starts) if start.source != TRACK_SOURCE and i not in by_index]
     programmes = ((known, short or engine, config.cycles, config.iterations), (fresh, engine, None, None))
     for indices, runs, cycles, iterations in programmes:
         if indices:

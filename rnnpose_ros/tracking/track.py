@@ -73,6 +73,10 @@ class Track:
     """Stamp of the picture for which a pose from outside last agreed."""
     checked_ns: int = 0
     """Stamp of the last refinement by the full programme."""
+    measures: tuple[float, ...] | None = None
+    """Of its last result."""
+    network_ns: int = 0
+    """Stamp of the last picture that the network looked at."""
 
     @property
     def key(self) -> tuple[str, int]:
@@ -89,7 +93,7 @@ class Track:
         """The name under which it is published."""
         return self.upstream_id or object_name(self.label, self.number)
 
-    def start(self, *, source: str) -> PoseHypothesis:
+    def start(self, *, source: str, may_be_followed: bool = False) -> PoseHypothesis:
         """Its last result as a start pose."""
         return PoseHypothesis(
             label=self.label,
@@ -97,6 +101,7 @@ class Track:
             score=self.score,
             source=source,
             instance_id=self.upstream_id,
+            measures=self.measures if may_be_followed else None,
         )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from rnnpose_ros.refinement.status import SCORE_MEASURES
 from rnnpose_ros.tracking.association import associate
 from rnnpose_ros.tracking.symmetric_pose import is_twin, nearest_member
 from rnnpose_ros.tracking.track import (
@@ -75,7 +76,7 @@ class Tracker:
         outside: list[Start] = []
         for label in dict.fromkeys(h.label for h in hypotheses):
             outside += self._judge(label, [h for h in hypotheses if h.label == label], stamp_ns)
-        own = [Start(track.start(source=self._programme(track)), track.key) for track in self._tracks]
+        own = [Start(self._own_start(track), track.key) for track in self._tracks]
         self._starts = own + outside
         self._note_checks(stamp_ns)
         return [start.hypothesis for start in self._starts]
@@ -133,6 +134,18 @@ class Tracker:
     def _programme(self, track: Track) -> str:
         return RECHECK_SOURCE if self._is_due(track) else TRACK_SOURCE
 
+    def _own_start(self, track: Track) -> PoseHypothesis:
+        source = self._programme(track)
+        return track.start(source=source, may_be_followed=source == TRACK_SOURCE and self._may_be_followed(track))
+
+    def _may_be_followed(self, track: Track) -> bool:
+        """Whether the pictures agreed enough to do without the network, which has looked not long ago."""
+        if track.is_lost or track.measures is None:
+            return False
+        since_s = ((self._stamp_ns or 0) - track.network_ns) / _NS_PER_S
+        agreement = track.measures[SCORE_MEASURES.index("agreement")]
+        return agreement >= self.tracking.follow_agreement and since_s < self.tracking.network_period
+
     def _note_checks(self, stamp_ns: int) -> None:
         checked = {start.key for start in self._starts if start.hypothesis.source != TRACK_SOURCE}
         self._tracks = [replace(t, checked_ns=stamp_ns) if t.key in checked else t for t in self._tracks]
@@ -146,7 +159,14 @@ class Tracker:
     def _moved(self, track: Track, result: RefinementResult) -> tuple[Track, RefinementResult]:
         """The track at a result that is believed, both at the symmetric pose nearest to the track's last one."""
         result = nearest_member(result, self._objects.get(track.label), track.T_camera_object)
-        moved = replace(track, T_camera_object=result.T_camera_object, score=result.score, lost_frames=0)
+        moved = replace(
+            track,
+            T_camera_object=result.T_camera_object,
+            score=result.score,
+            lost_frames=0,
+            measures=result.measures,
+            network_ns=(self._stamp_ns or 0) if result.by_network else track.network_ns,
+        )
         return moved, result
 
     def _admit(
@@ -202,6 +222,8 @@ class Tracker:
             score=result.score,
             confirmed_ns=now,
             checked_ns=now,
+            measures=result.measures,
+            network_ns=now,
         )
 
     def _without_twins(self, kept: list[tuple[Track, RefinementResult]]) -> list[tuple[Track, RefinementResult]]:

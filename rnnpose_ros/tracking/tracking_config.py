@@ -23,6 +23,20 @@ class TrackingConfig:
         unit="px",
         bounds=(0, 640),
     )
+    follow_agreement: float = param(
+        0.7,
+        doc="A tracked object whose render and photograph agree so much is followed by aligning the two alone, "
+        "without the network; 1: never.",
+        bounds=(0.3, 1.0),
+        dynamic=True,
+    )
+    network_period: float = param(
+        1.0,
+        doc="So often the network looks at an object that is followed without it; 0: at every picture.",
+        unit="s",
+        bounds=(0.0, 3600.0),
+        dynamic=True,
+    )
     lost_score: float = param(0.35, doc="A tracked object under this score is lost.", bounds=(0.0, 1.0), dynamic=True)
     recover_score: float = param(
         0.55, doc="A new or lost object must reach this score to be published.", bounds=(0.0, 1.0), dynamic=True
