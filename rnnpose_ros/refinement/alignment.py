@@ -28,6 +28,8 @@ __all__ = ["Alignment", "AlignmentConfig", "Look", "align"]
 
 SETTLED = 1e-4
 """A step shorter than this, (v / D, omega) together, is the last."""
+SLACK = 0.01
+"""The best fit, which counts outliers little, may agree so much less than its start, where everything counts."""
 _FARTHEST = 4.0
 """Standard deviations of the network's solution that the alignment may move it by."""
 
@@ -42,7 +44,7 @@ class Alignment:
     agreement: float
     """Normalised correlation of render and photograph over the object, -1..1."""
     taken: bool
-    """False where the pictures agree little, or not better than before, or the way led out of the prior: the pose is
+    """False where the pictures agree little, or less than before, or the way led out of the prior: the pose is
     the given one."""
 
 
@@ -118,7 +120,7 @@ def align(
     found = descend(comparison, T_camera_object, prior_information)
     if found is None:
         return None
-    if has_left(found, prior_information) or not found.after >= max(found.before, config.least_agreement):
+    if has_left(found, prior_information) or not found.after >= max(found.before - SLACK, config.least_agreement):
         return Alignment(T_camera_object, prior_information, found.before, taken=False)
     return Alignment(found.T_camera_object, found.information, found.after, taken=True)
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from rnnpose_ros.geometry.rotations import nearest_rotation
 from rnnpose_ros.geometry.se3 import transform
-from rnnpose_ros.refinement.alignment import AlignmentConfig, Descend, has_left
+from rnnpose_ros.refinement.alignment import SLACK, AlignmentConfig, Descend, has_left
 from rnnpose_ros.refinement.comparison import Look, compare
 from rnnpose_ros.refinement.field import CycleInputs
 from rnnpose_ros.refinement.solution import spread_diameters
@@ -27,8 +27,6 @@ from rnnpose_ros.types import ObjectModel, PoseHypothesis, RefinementResult, Ref
 _STRIDE = 8
 _START_STD = (0.05, 0.05, 0.05, 0.1, 0.1, 0.1)
 """Of the motion from picture to picture, (v / D, omega)."""
-_SLACK = 0.02
-"""A moving object may look a little less alike than before."""
 
 
 def follow(
@@ -60,7 +58,7 @@ def follow(
     T_start = hypothesis.T_camera_object.double().cpu()
     prior = torch.diag(torch.tensor(_START_STD, dtype=torch.float64) ** -2)
     found = descend(comparison, T_start, prior)
-    if found is None or has_left(found, prior) or not found.after >= max(least_agreement, found.before - _SLACK):
+    if found is None or has_left(found, prior) or not found.after >= max(least_agreement, found.before - SLACK):
         return None
     T = found.T_camera_object.clone()
     T[:3, :3] = nearest_rotation(T[:3, :3])
