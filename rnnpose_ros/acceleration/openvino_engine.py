@@ -76,7 +76,9 @@ class CompiledGraph:
                 self._request.set_input_tensor(i, self._shared(tensor, self.input_shapes[i]))
             for i, tensor in enumerate(outputs):
                 self._request.set_output_tensor(i, self._shared(tensor, self.output_shapes[i]))
-            self._request.infer()
+            # Not infer(): that copies the outputs once more, into a dictionary.
+            self._request.start_async()
+            self._request.wait()
 
     def _shared(self, tensor: Tensor, shape: tuple[int, ...]) -> openvino.Tensor:
         if tensor.shape != shape or tensor.dtype != torch.float32 or not tensor.is_contiguous():

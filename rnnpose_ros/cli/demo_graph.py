@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from rnnpose_ros.cli.progress_line import ProgressLine
+from rnnpose_ros.cli.sequence_object import describe_object
 from rnnpose_ros.errors import InputError, RnnposeError
 from rnnpose_ros.paths import resolve_path
 from rnnpose_ros.ros.fastdds_profile import PACKAGED_PROFILE, profile_in_use, profile_variable
@@ -117,7 +118,7 @@ def _parameters(sequence: Sequence, recording: Path, settings: DemoSettings) -> 
         "engine": settings.engine,
         "device": settings.device,
         "weights": str(Path(settings.weights).resolve()) if settings.weights else "",
-        "objects_file": str(_describe_object(sequence, recording)),
+        "objects_file": str(describe_object(sequence, recording)),
         # How late it is, is measured; in lockstep the stamps go on while the pictures wait.
         "max_latency": 0.0,
         **settings.refiner,
@@ -128,21 +129,6 @@ def _parameters(sequence: Sequence, recording: Path, settings: DemoSettings) -> 
         "refiner": refiner,
         "recorder": {"folder": str(recording.resolve()), "wait_limit": _START_LIMIT_S},
     }
-
-
-def _describe_object(sequence: Sequence, recording: Path) -> Path:
-    """An ``object.yaml`` under the sequence's own label, scale and symmetries."""
-    model = sequence.object
-    path = recording.resolve() / "object.yaml"
-    body: dict[str, Any] = {
-        "label": model.label,
-        "mesh": str(Path(model.mesh_path).resolve()),
-        "mesh_scale": model.mesh_scale,
-    }
-    if len(model.symmetries) > 1:
-        body["symmetries"] = {"discrete": [T.flatten().tolist() for T in model.symmetries[1:]]}
-    path.write_text(json.dumps(body))
-    return path
 
 
 def _environment() -> dict[str, str]:

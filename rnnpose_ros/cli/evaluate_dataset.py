@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnpose_ros.cli.engine import add_engine_arguments, refiner_of
+from rnnpose_ros.cli.evaluate_thresholds import add_thresholds
 from rnnpose_ros.cli.evaluate_traps import add_traps
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def add_stages(parser: argparse.ArgumentParser) -> None:
     """Adds the two stages to the verb."""
     stages = parser.add_subparsers(dest="stage", metavar="STAGE", title="stages (predict and score: BOP's datasets)")
     add_traps(stages)
+    add_thresholds(stages)
     predict = stages.add_parser("predict", help="refine the targets of a dataset; started again, it goes on")
     predict.add_argument("--dataset", type=Path, required=True, help="the dataset's folder (BOP's format)")
     predict.add_argument("--split", default="test", help="test, test_primesense, val, train_pbr, ...")

@@ -25,7 +25,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--preloaded", action="store_true", help="fork the node from a process that has imported its modules: faster"
     )
     replay = kinds.add_parser("replay", help="play a sequence to and fro; does memory grow, is anything late?")
-    replay.add_argument("--minutes", type=float, default=30.0, help="how long, after a tenth of that to warm up")
+    replay.add_argument("--minutes", type=float, default=30.0, help="how long; the first quarter is to warm up")
+    replay.add_argument("--objects", type=int, default=3, help="how many, all with the sequence's mesh")
     replay.add_argument("--rate", type=float, default=5.0, help="pictures a second")
     for kind in (cycles, replay):
         default = "fake" if kind is cycles else "auto"
@@ -53,7 +54,16 @@ def run(args: argparse.Namespace) -> int:
     else:
         if not (args.minutes > 0 and args.rate > 0):
             raise InputError(f"--minutes and --rate: expected more than 0, got {args.minutes:g} and {args.rate:g}")
-        report = soak_replay(args.data, minutes=args.minutes, rate_hz=args.rate, engine=args.engine, out=args.out)
+        if args.objects < 1:
+            raise InputError(f"--objects: expected at least 1, got {args.objects}")
+        report = soak_replay(
+            args.data,
+            minutes=args.minutes,
+            rate_hz=args.rate,
+            objects=args.objects,
+            engine=args.engine,
+            out=args.out,
+        )
     facts = {**dataclasses.asdict(report), "holds": report.holds}
     if args.out is not None:
         args.out.write_text(json.dumps(facts, indent=1) + "\n")

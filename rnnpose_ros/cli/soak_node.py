@@ -10,9 +10,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
+from rnnpose_ros.cli.sequence_object import describe_object
 from rnnpose_ros.errors import RnnposeError
 from rnnpose_ros.ros.soak_camera import SoakCamera
 from rnnpose_ros.sources.sequence import Sequence
@@ -41,18 +43,32 @@ class NodeProcess:
 
     Args:
         sequence: Whose object it serves.
+        labels: Under which it serves it: as many objects.
         engine: Of the node, see its parameter.
         out: The log goes beside this file; None: into a temporary one.
         preloaded: Forked from a process that has imported what it needs, and not an interpreter of its own.
     """
 
-    def __init__(self, sequence: Sequence, *, engine: str, out: Path | None, preloaded: bool = False) -> None:
+    def __init__(
+        self,
+        sequence: Sequence,
+        *,
+        labels: Iterable[str],
+        engine: str,
+        out: Path | None,
+        preloaded: bool = False,
+    ) -> None:
         self._log = Path(tempfile.mkstemp(suffix=".log")[1]) if out is None else out.with_suffix(".log")
         self._is_temporary = out is None
         self._text = ""
+        self._objects = tempfile.TemporaryDirectory(prefix="rnnpose_soak_")
+        for label in labels:
+            folder = Path(self._objects.name) / label
+            folder.mkdir()
+            describe_object(sequence, folder, label=label)
         values = {
             "engine": engine,
-            "objects_file": str(sequence.object.mesh_path),
+            "objects_file": self._objects.name,
             "tf.frame_prefix": f"{namespace()}/",
             # How late it is, is measured.
             "max_latency": "0.0",
@@ -110,6 +126,7 @@ class NodeProcess:
         if self._handle.poll() is None:
             self._handle.kill()
             self._handle.wait(STOP_LIMIT_S)
+        self._objects.cleanup()
         if self._log.exists():
             self._text = self._log.read_text(errors="replace")
             if self._is_temporary:

@@ -24,7 +24,8 @@ _CYCLE_FRAMES = 6
 _CYCLE_RATE_HZ = 20.0
 _MOST_FRAMES = 60
 _POSE_EVERY = 25
-_WARM_UP_SHARE = 0.1
+_WARM_UP_SHARE = 0.25
+_REST_SPANS = 20
 _MEMORY_PERIOD_S = 5.0
 
 
@@ -59,12 +60,14 @@ class ReplayReport:
     unsent: int
     answers: int
     tracked: int
+    """Answers with an object."""
+    objects_per_answer: float
     latency_p50_s: float
     latency_p99_s: float
     memory_start_mb: float
     memory_end_mb: float
     growth_kb_min: float
-    """Median of the slopes between all pairs of readings."""
+    """See :func:`memory_growth_kb_min`."""
     newer_than_image: int
     tracebacks: int
     stop_s: float
@@ -91,17 +94,17 @@ def soak_cycles(data: str, count: int, *, engine: str, out: Path | None, preload
         SoakError: It does not come up at all.
     """
     sequence = read_sequence(data)
-    frames = _first_frames(sequence, 1)
+    frames, label = _first_frames(sequence, 1), sequence.object.label
     starts_s, stops_s, codes, logs, unanswered = [], [], [], [], 0
     camera = SoakCamera(domain_id(), namespace())
     try:
         with ProgressLine("soak") as line:
             for i in range(count):
-                node = NodeProcess(sequence, engine=engine, out=out, preloaded=preloaded)
+                node = NodeProcess(sequence, labels=[label], engine=engine, out=out, preloaded=preloaded)
                 starts_s.append(node.wait_until_up(camera))
                 before = camera.counts().answers
                 for k in range(_CYCLE_FRAMES):
-                    camera.send(*_shown(sequence, frames, 0, with_pose=k == 0))
+                    camera.send(frames[0], _said(sequence, 0, [label]) if k == 0 else [])
                     time.sleep(1.0 / _CYCLE_RATE_HZ)
                 unanswered += not _answers_beyond(camera, before)
                 stops_s.append(node.stop())
@@ -123,8 +126,18 @@ def soak_cycles(data: str, count: int, *, engine: str, out: Path | None, preload
     )
 
 
-def soak_replay(data: str, *, minutes: float, rate_hz: float, engine: str, out: Path | None) -> ReplayReport:
+def soak_replay(
+    data: str, *, minutes: float, rate_hz: float, engine: str, out: Path | None, objects: int = 1
+) -> ReplayReport:
     """Play a sequence to and fro, and watch the node's memory and the age of its answers.
+
+    Args:
+        data: Folder of the sequence.
+        minutes: How long.
+        rate_hz: Of the pictures.
+        engine: Of the node, see its parameter.
+        out: Log and memory over time go beside this file.
+        objects: As many objects are tracked, all with the sequence's mesh and in its place.
 
     Raises:
         SoakError: The node does not come up.
@@ -132,11 +145,12 @@ def soak_replay(data: str, *, minutes: float, rate_hz: float, engine: str, out: 
     sequence = read_sequence(data)
     frames = _first_frames(sequence, _MOST_FRAMES)
     camera = SoakCamera(domain_id(), namespace())
-    node = NodeProcess(sequence, engine=engine, out=out)
+    labels = [f"{sequence.object.label}_{name}" for name in range(objects)]
+    node = NodeProcess(sequence, labels=labels, engine=engine, out=out)
     readings: list[tuple[float, float]] = []
     try:
         node.wait_until_up(camera)
-        _play(camera, sequence, frames, node, readings, seconds=60.0 * minutes, rate_hz=rate_hz)
+        _play(camera, sequence, frames, node, readings, labels=labels, seconds=60.0 * minutes, rate_hz=rate_hz)
         stop_s = node.stop()
     finally:
         node.kill()
@@ -153,6 +167,7 @@ def soak_replay(data: str, *, minutes: float, rate_hz: float, engine: str, out: 
         unsent=counts.unsent,
         answers=counts.answers,
         tracked=counts.tracked,
+        objects_per_answer=round(counts.objects / max(1, counts.answers), 3),
         latency_p50_s=round(float(np.percentile(ages_s, 50)), 3),
         latency_p99_s=round(float(np.percentile(ages_s, 99)), 3),
         memory_start_mb=round(float(warm[0, 1]) / 1024, 1),
@@ -166,10 +181,16 @@ def soak_replay(data: str, *, minutes: float, rate_hz: float, engine: str, out: 
 
 
 def memory_growth_kb_min(seconds: np.ndarray, kilobytes: np.ndarray) -> float:
-    """The median of the slopes between all pairs of readings: single steps of an allocator do not count."""
-    if len(seconds) < 2:
+    """How fast memory grows that is kept between pictures.
+
+    Of each of twenty spans the least reading counts, since a picture in the works holds tens of megabytes; of these the
+    median of the slopes between all pairs, so that single steps of an allocator do not count.
+    """
+    spans = np.array_split(np.stack([seconds / 60.0, kilobytes]), min(_REST_SPANS, len(seconds)), axis=1)
+    if len(spans) < 2:
         return 0.0
-    return float(theilslopes(kilobytes, seconds / 60.0).slope)
+    minutes, least = zip(*((span[0].mean(), span[1].min()) for span in spans), strict=True)
+    return float(theilslopes(least, minutes).slope)
 
 
 def _play(
@@ -179,6 +200,7 @@ def _play(
     node: NodeProcess,
     readings: list[tuple[float, float]],
     *,
+    labels: list[str],
     seconds: float,
     rate_hz: float,
 ) -> None:
@@ -195,18 +217,18 @@ def _play(
                     readings.append((now - began, memory_kb))
                 next_reading += max(_MEMORY_PERIOD_S, seconds / 1000.0) if seconds > 60.0 else seconds / 20.0
                 line.show(f"{now - began:.0f} of {seconds:.0f} s, {camera.counts().answers} answers")
-            camera.send(*_shown(sequence, frames, index, with_pose=number % _POSE_EVERY == 0))
+            camera.send(frames[index], _said(sequence, index, labels) if number % _POSE_EVERY == 0 else [])
             time.sleep(max(0.0, began + (number + 1) / rate_hz - time.monotonic()))
 
 
-def _shown(
-    sequence: Sequence, frames: list[ImageFrame], index: int, *, with_pose: bool
-) -> tuple[ImageFrame, list[PoseHypothesis]]:
-    """A picture, and where it has one a wrong pose for it."""
+def _said(sequence: Sequence, index: int, labels: list[str]) -> list[PoseHypothesis]:
+    """A wrong pose of each object, where the picture's is known."""
     clock = FrameClock(sequence.fps)
-    recorded = RecordedPoses(sequence.poses, label=sequence.object.label, clock=clock)
-    poses = PerturbedPoses(recorded, clock=clock, scale=0.5).propose_at(index) if with_pose else []
-    return frames[index], poses
+    said: list[PoseHypothesis] = []
+    for seed, label in enumerate(labels):
+        recorded = RecordedPoses(sequence.poses, label=label, clock=clock)
+        said += PerturbedPoses(recorded, clock=clock, seed=seed, scale=0.5).propose_at(index)
+    return said
 
 
 def _first_frames(sequence: Sequence, most: int) -> list[ImageFrame]:

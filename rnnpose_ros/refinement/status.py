@@ -31,7 +31,8 @@ SCORE_MEASURES = ("mean_weight", "log_residual", "log_step", "log_spread", "agre
 the weighted residual and of the last step's motion (cells), and of the pose's predicted uncertainty (diameters); and
 how alike render and photograph look at the end (correlation, 0 where they were not compared)."""
 
-
+_FACTORS = tuple(f"score_by_{name}" for name in SCORE_MEASURES)
+"""Of :class:`Calibration`, in this order."""
 _SETTLED_AGREEMENT = 0.6
 """Pictures that agree so much and do not agree more after another cycle are left as they are."""
 
@@ -58,7 +59,7 @@ class Calibration:
 
     def score(self, measures: Sequence[float]) -> float:
         """Probability that a pose with these measures is right (ADD under a tenth of the diameter)."""
-        factors = [getattr(self, f"score_by_{name}") for name in SCORE_MEASURES]
+        factors = [getattr(self, name) for name in _FACTORS]
         logit = self.score_bias + sum(f * m for f, m in zip(factors, measures, strict=True))
         return 1.0 / (1.0 + math.exp(-max(-60.0, min(60.0, logit)))) if math.isfinite(logit) else 0.0
 

@@ -42,6 +42,8 @@ class SoakCounts:
     """Arrays of detections, empty or not."""
     tracked: int
     """Of them, with an object."""
+    objects: int
+    """In all of them."""
     transforms: int
     latencies_s: tuple[float, ...]
     """From each image's stamp to its answer's arrival."""
@@ -68,7 +70,7 @@ class SoakCamera:
         self._node.create_subscription(Detection3DArray, "rnnpose/detections", self._on_answer, 100)
         self._node.create_subscription(TFMessage, "/tf", self._on_transforms, 100)
         self._lock = threading.Lock()
-        self._unsent = self._sent = self._answers = self._tracked = self._transforms = self._newer = 0
+        self._unsent = self._sent = self._answers = self._tracked = self._objects = self._transforms = self._newer = 0
         self._newest_ns = 0
         self._latencies_s: list[float] = []
         self._executor = SingleThreadedExecutor(context=self._context)
@@ -122,6 +124,7 @@ class SoakCamera:
                 self._unsent,
                 self._answers,
                 self._tracked,
+                self._objects,
                 self._transforms,
                 tuple(self._latencies_s),
                 self._newer,
@@ -137,6 +140,7 @@ class SoakCamera:
         with self._lock:
             self._answers += 1
             self._tracked += bool(message.detections)
+            self._objects += len(message.detections)
             self._latencies_s.append(late_s)
 
     def _on_transforms(self, message: TFMessage) -> None:
