@@ -54,6 +54,13 @@ def write_whole(path: Path, content: bytes | str) -> None:
         raise cannot_write(path, error) from None
 
 
+def keep_newest(folder: Path, pattern: str, *, count: int) -> None:
+    """Drops the files of a cache that were unused for longest, where there are more than so many."""
+    with suppress(OSError):
+        for path in sorted(folder.glob(pattern), key=_last_use)[:-count]:
+            _forget(path)
+
+
 def write_json(path: Path, content: Any) -> None:
     """Writes JSON, entry by line at the first level, whole or not at all.
 
@@ -77,6 +84,13 @@ def cannot_write(path: Path, error: OSError) -> OutputError:
     """What to raise when the system refuses to write."""
     remedy = _REMEDIES.get(error.errno or 0, error.strerror or str(error))
     return OutputError(f"cannot write {path}: {remedy}")
+
+
+def _last_use(path: Path) -> float:
+    try:
+        return path.stat().st_atime
+    except OSError:
+        return 0.0
 
 
 def _forget(path: Path) -> None:

@@ -1,7 +1,8 @@
-"""Where files named by ``package://`` addresses lie, installed by colcon, by pip, or in a checkout."""
+"""Where files of ``package://`` addresses lie, installed by colcon, by pip, or in a checkout; and where caches lie."""
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +11,19 @@ from rnnpose_ros.errors import AssetError
 
 _SCHEME = "package://"
 _OWN_PACKAGE = "rnnpose_ros"
+_CACHE_VARIABLE = "RNNPOSE_CACHE"
+
+
+def cache_folder(kind: str) -> Path:
+    """Where this user's files of a kind are kept that can be made again, such as "graphs".
+
+    In the folder that ``RNNPOSE_CACHE`` names, else in ``$XDG_CACHE_HOME/rnnpose_ros``, else in
+    ``~/.cache/rnnpose_ros``. It need not exist, and it may be impossible to write there.
+    """
+    own, of_user = (os.environ.get(name, "") for name in (_CACHE_VARIABLE, "XDG_CACHE_HOME"))
+    if own:
+        return Path(own) / kind
+    return (Path(of_user) if of_user else Path("~/.cache").expanduser()) / _OWN_PACKAGE / kind
 
 
 def resolve_path(address: str | Path, *, relative_to: str | Path | None = None) -> Path:

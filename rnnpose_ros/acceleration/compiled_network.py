@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import copy
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rnnpose_ros.acceleration.graph_set import GraphSet
 from rnnpose_ros.acceleration.lookup_kernel import fused_lookup
-from rnnpose_ros.acceleration.openvino_engine import CompiledGraph, GraphCompiler
+from rnnpose_ros.acceleration.openvino_engine import GraphCompiler
 from rnnpose_ros.networks.correlation import CorrelationPyramid
 from rnnpose_ros.networks.rnnpose_network import EncodedPair, FieldUpdate, RnnposeNetwork
 from rnnpose_ros.networks.update_block import HeldInput
 from rnnpose_ros.types import RenderBuffers
-
-BATCHES = (4, 2, 1)
-"""Numbers of objects that graphs are made for, each at first use; others are put together from these."""
 
 
 class CompiledRnnposeNetwork:
@@ -40,9 +37,7 @@ class CompiledRnnposeNetwork:
         # The graphs' own precision is the compiler's matter: what it is given computes in float32.
         self._network = copy.deepcopy(network).requires_grad_(False)
         self._network.mixed_precision = False
-        self._compiler = compiler
-        self._graphs: dict[tuple[object, ...], CompiledGraph] = {}
-        self._lock = threading.Lock()
+        self._graphs = GraphSet(compiler)
 
     def encode(
         self,
@@ -102,38 +97,4 @@ class CompiledRnnposeNetwork:
         return self._network.update_block.gru.held(gates, candidate, channels=self.config.context_channels)
 
     def _run(self, name: str, function: Callable[..., Any], inputs: Sequence[Tensor]) -> list[Tensor]:
-        """A graph's outputs for a batch, in as many calls as it takes; the first input has one row an item."""
-        batch = len(inputs[0])
-        given = [tensor.contiguous() for tensor in inputs]
-        outputs: list[Tensor] = []
-        for rows in _parts(batch):
-            part = [_rows(tensor, rows, batch) for tensor in given]
-            graph = self._graph(name, function, part, bfloat16=self.mixed_precision)
-            if not outputs:
-                outputs = [torch.empty(batch * s[0] // len(rows), *s[1:]) for s in graph.output_shapes]
-            graph.run(part, [_rows(tensor, rows, batch) for tensor in outputs])
-        return outputs
-
-    def _graph(
-        self, name: str, function: Callable[..., Any], inputs: Sequence[Tensor], *, bfloat16: bool
-    ) -> CompiledGraph:
-        key = (name, *(tuple(tensor.shape) for tensor in inputs))
-        with self._lock:
-            if key not in self._graphs:
-                self._graphs[key] = self._compiler.compile(name, function, inputs, bfloat16=bfloat16)
-            return self._graphs[key]
-
-
-def _parts(batch: int) -> Iterator[range]:
-    """The rows of a batch in parts of the sizes that graphs are made for."""
-    start = 0
-    while start < batch:
-        size = next(size for size in BATCHES if size <= batch - start)
-        yield range(start, start + size)
-        start += size
-
-
-def _rows(tensor: Tensor, rows: range, batch: int) -> Tensor:
-    """The part of a tensor that belongs to these items of the batch; each item may have several of its rows."""
-    each = len(tensor) // batch
-    return tensor[rows.start * each : rows.stop * each]
+        return self._graphs.run(name, function, inputs, bfloat16=self.mixed_precision)

@@ -179,6 +179,7 @@ def inputs_of(tensors: Sequence[Tensor], size: tuple[int, int]) -> CycleInputs:
 
 def flattened(output: CycleOutput) -> list[Tensor]:
     """All tensors of an output: the cells, which all objects share, then those with rows of each object."""
+    assert output.descriptors is not None
     tensors = [output.cell_uv, output.depth, output.correlation, *output.descriptors]
     for it in output.iterations:
         assert it.confidence_logit is not None

@@ -8,12 +8,15 @@ import torch
 
 from rnnpose_ros.acceleration import openvino_engine
 from rnnpose_ros.acceleration.compiled_network import CompiledRnnposeNetwork
+from rnnpose_ros.acceleration.compiled_paper import compile_paper, is_compiled
 from rnnpose_ros.acceleration.cuda_graph import CudaGraphRecorder
 from rnnpose_ros.acceleration.cuda_graph_engine import GraphedRnnposeNetwork
-from rnnpose_ros.acceleration.graph_cache import GraphCache, cache_folder
+from rnnpose_ros.acceleration.graph_cache import GraphCache
 from rnnpose_ros.errors import BackendUnavailableError, ConfigError
 from rnnpose_ros.networks.paper_network import PaperNetwork
+from rnnpose_ros.networks.precision import use_bfloat16
 from rnnpose_ros.networks.rnnpose_network import CorrespondenceNetwork, RnnposeNetwork
+from rnnpose_ros.paths import cache_folder
 from rnnpose_ros.refinement.refiner import Kernels
 
 logger = logging.getLogger(__name__)
@@ -50,7 +53,10 @@ def engine_of(network: CorrespondenceNetwork | PaperNetwork) -> str:
     """The engine that a network is computed by."""
     if isinstance(network, GraphedRnnposeNetwork):
         return "cuda_graph" if network.is_recorded else "eager"
-    return "openvino" if isinstance(network, CompiledRnnposeNetwork) else "eager"
+    compiled = (
+        is_compiled(network) if isinstance(network, PaperNetwork) else isinstance(network, CompiledRnnposeNetwork)
+    )
+    return "openvino" if compiled else "eager"
 
 
 def kernels_of(engine: str, network: CorrespondenceNetwork | PaperNetwork) -> Kernels:
@@ -64,7 +70,7 @@ def kernels_of(engine: str, network: CorrespondenceNetwork | PaperNetwork) -> Ke
 
 
 def accelerate(
-    network: RnnposeNetwork | PaperNetwork, engine: str, *, threads: int = 0
+    network: RnnposeNetwork | PaperNetwork, engine: str, *, threads: int = 0, precision: str = "auto"
 ) -> CorrespondenceNetwork | PaperNetwork:
     """The network as an engine computes it.
 
@@ -72,14 +78,20 @@ def accelerate(
         network: Loaded, in evaluation mode, on the engine's device.
         engine: From :func:`choose_engine`.
         threads: Processor threads for compiled graphs; 0 for as many as torch has.
+        precision: Of a compiled ``paper`` network's convolutions, see ``networks.precision``; eagerly it always has
+            float32. The others know their own.
     """
-    if engine != "eager" and isinstance(network, PaperNetwork):
-        logger.info("the published network is computed eagerly: the engine %r computes small and base", engine)
-    if engine == "eager" or isinstance(network, PaperNetwork):
+    if engine == "cuda_graph" and isinstance(network, PaperNetwork):
+        logger.info("the published network is computed eagerly: the engine 'cuda_graph' computes small and base")
+        return network
+    if engine == "eager":
         return network
     if engine == "cuda_graph":
+        assert isinstance(network, RnnposeNetwork)
         return GraphedRnnposeNetwork(network, CudaGraphRecorder(network.log_sigma.device))
     graphs = openvino_engine.GraphCompiler(
-        GraphCache(cache_folder(), network), threads=threads or torch.get_num_threads()
+        GraphCache(cache_folder("graphs"), network), threads=threads or torch.get_num_threads()
     )
+    if isinstance(network, PaperNetwork):
+        return compile_paper(network, graphs, bfloat16=use_bfloat16(precision, "cpu"))
     return CompiledRnnposeNetwork(network, graphs)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -14,17 +13,11 @@ from torch import nn
 
 import rnnpose_ros
 from rnnpose_ros.errors import OutputError
-from rnnpose_ros.files import make_folder, write_whole
+from rnnpose_ros.files import keep_newest, make_folder, write_whole
 
 logger = logging.getLogger(__name__)
 
 _MOST_FILES = 64
-
-
-def cache_folder() -> Path:
-    """Where compiled graphs of this user lie: ``$XDG_CACHE_HOME/rnnpose_ros/graphs``, or below ``~/.cache``."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if base else Path.home() / ".cache") / "rnnpose_ros" / "graphs"
 
 
 class GraphCache:
@@ -54,20 +47,11 @@ class GraphCache:
         except OutputError as error:
             logger.warning("compiled graphs are not kept, the next start compiles them again: %s", error)
             return
-        kept = sorted(self._folder.glob("*.graph"), key=_last_use)
-        for path in kept[:-_MOST_FILES]:
-            path.unlink(missing_ok=True)
+        keep_newest(self._folder, "*.graph", count=_MOST_FILES)
 
     def _path(self, facts: Sequence[Any]) -> Path:
         name = hashlib.sha256(repr((self._about_network, _about_code(), *facts)).encode()).hexdigest()
         return self._folder / f"{name[:32]}.graph"
-
-
-def _last_use(path: Path) -> float:
-    try:
-        return path.stat().st_atime
-    except OSError:
-        return 0.0
 
 
 def _fingerprint(network: nn.Module) -> str:

@@ -142,11 +142,13 @@ class GraphCompiler:
             return None
 
     def _converted(self, function: Callable[..., Any], example: Sequence[Tensor]) -> openvino.Model:
-        with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
+        plain = torch.autocast("cpu", enabled=False)
+        with torch.inference_mode(False), torch.no_grad(), plain, warnings.catch_warnings():
             # Shapes become constants of the graph, as they should; torch warns of each.
             warnings.simplefilter("ignore")
             tensors = tuple(t.detach().clone() for t in example)
-            traced = torch.jit.trace(function, tensors, check_trace=False)
+            # Methods of modules are not traced as they are.
+            traced = torch.jit.trace(lambda *given: function(*given), tensors, check_trace=False)
             frontend = self._openvino.frontend.FrontEndManager().load_by_framework("pytorch")
             decoder = self._openvino.frontend.pytorch.ts_decoder.TorchScriptPythonDecoder(traced)
             model = frontend.convert(frontend.load(decoder))

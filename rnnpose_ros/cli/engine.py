@@ -94,7 +94,7 @@ def load_refiner(
     backend = make_renderer(renderer, device)
     chosen = choose_engine(engine, device)
     plain, info = load_network(weights or default_weights(), device=device, precision=precision)
-    network = accelerate(plain, chosen, threads=threads)
+    network = accelerate(plain, chosen, threads=threads, precision=precision)
     calibration = Calibration.from_mapping(info.calibration)
     return Refiner(network, backend, config, calibration=calibration, kernels=kernels_of(chosen, network))
 
@@ -147,4 +147,4 @@ def make_paper_refiner(
             raise InputError(f"{weights} holds a network of family {loaded.config.family!r}, not 'paper'")
         network = loaded
         network.trained_for = TrainedFor(convention=loaded.trained_for.convention)
-    return Refiner(accelerate(network, chosen, threads=threads), backend, config)
+    return Refiner(accelerate(network, chosen, threads=threads, precision=precision), backend, config)

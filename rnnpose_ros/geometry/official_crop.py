@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from rnnpose_ros.geometry.box import Box
 from rnnpose_ros.geometry.camera import NEAR_M, project
 from rnnpose_ros.geometry.se3 import transform
 from rnnpose_ros.types import CameraIntrinsics
@@ -148,31 +147,9 @@ def render_camera(camera: CameraIntrinsics) -> CameraIntrinsics:
     return CameraIntrinsics(K=K, height=camera.height, width=camera.width)
 
 
-def zoom_reach(window: ZoomWindow) -> Box:
-    """Pixels of the first crop that the zoom's samples touch, inside it."""
-    half = 0.5 * window.side / ZOOM_SIZE - 0.5
-    last = (ZOOM_SIZE - 1) * window.side / ZOOM_SIZE
-    starts = [min(max(int(a + half) - 2, 0), FIRST_SIZE - 1) for a in (window.top, window.left)]
-    stops = [
-        min(max(int(a + half + last) + 3, s + 1), FIRST_SIZE)
-        for a, s in zip((window.top, window.left), starts, strict=True)
-    ]
-    return Box(starts[0], stops[0], starts[1], stops[1])
-
-
-def cut_zoom(
-    values: Float[Tensor, "C h w"], window: ZoomWindow, *, origin: Box | None = None
-) -> Float[Tensor, "C 240 240"]:
-    """A map of the first crop sampled at the zoom's pixels, bilinear, black outside.
-
-    Args:
-        values: The map, or the part ``origin`` of it, which holds all that :func:`zoom_reach` names.
-        window: Of the zoom.
-        origin: None for a whole map.
-    """
+def cut_zoom(values: Float[Tensor, "C 320 320"], window: ZoomWindow) -> Float[Tensor, "C 240 240"]:
+    """A map of the first crop sampled at the zoom's pixels, bilinear, black outside."""
     ticks = (torch.arange(ZOOM_SIZE, device=values.device, dtype=torch.float64) + 0.5) * (window.side / ZOOM_SIZE) - 0.5
-    height, width = values.shape[-2:]
-    top, left = (origin.top, origin.left) if origin else (0, 0)
-    u, v = ticks + (window.left - left), ticks + (window.top - top)
-    grid = torch.stack(torch.meshgrid((2 * u + 1) / width - 1, (2 * v + 1) / height - 1, indexing="xy"), -1)
+    u, v = ticks + window.left, ticks + window.top
+    grid = torch.stack(torch.meshgrid((2 * u + 1) / FIRST_SIZE - 1, (2 * v + 1) / FIRST_SIZE - 1, indexing="xy"), -1)
     return F.grid_sample(values[None], grid[None].to(values.dtype), align_corners=False, padding_mode="zeros")[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,8 +11,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rnnpose_ros.geometry.box import Box
-from rnnpose_ros.networks.doubling import convolve_doubled, convolve_doubled_strips
-from rnnpose_ros.networks.normalisation import in_fastest_layout, moments, normalise
+from rnnpose_ros.networks.doubling import ConvolveSpread, convolve_doubled, convolve_doubled_strips, convolve_spread
+from rnnpose_ros.networks.normalisation import (
+    Moments,
+    bias_near_zero,
+    in_fastest_layout,
+    is_plain_inference,
+    moments,
+    normalise,
+    normalise_near_zero,
+)
 
 _STRIP_ROWS = 20
 """At half of the resolution: large maps are worked through in strips that stay in the processor's cache."""
@@ -50,23 +59,34 @@ class UpBlock(nn.Module):
         self.convolution = _conv(inputs, outputs)
 
     def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B D H W"]:
-        if torch.is_grad_enabled():
+        if not is_plain_inference(x):
             return F.relu(normalise(convolve_doubled(x, self.convolution)), inplace=True)
+        return F.relu_(normalise_near_zero(torch.cat(list(self.strips(x)), 2)))
+
+    def strips(
+        self, x: Float[Tensor, "B C h w"], *, convolve: ConvolveSpread | None = None
+    ) -> Iterator[Float[Tensor, "B D _ W"]]:
+        """What is to be normalised, a constant per channel apart, from top to bottom; ``convolve`` as for strips."""
         height, width = x.shape[2:]
-        strips = convolve_doubled_strips(x, self.convolution, Box(0, height, 0, width), rows=_STRIP_ROWS)
-        return F.relu_(normalise(torch.cat([strip for _, strip in strips], 2)))
+        layer, whole = self.convolution, Box(0, height, 0, width)
+        bias = bias_near_zero(x, layer)
+        strips = convolve_doubled_strips(x, layer, whole, rows=_STRIP_ROWS, bias=bias, convolve=convolve)
+        return (strip for _, strip in strips)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DecodedPhoto:
-    """All of a photograph's descriptors that depends on the whole of it: the decoder before its last doubling."""
+    """What one photograph's descriptors are made from: the decoder after its last doubling, not yet normalised."""
 
-    half: Float[Tensor, "B 192 h w"]
-    """At half of the resolution."""
-    mean: Float[Tensor, "B 128 1 1"]
-    """Of the last doubling's channels, for their normalisation."""
-    scale: Float[Tensor, "B 128 1 1"]
-    """One over their standard deviation."""
+    features: Float[Tensor, "1 128 H W"]
+    moments: Moments
+
+    def around(self, box: Box) -> Float[Tensor, "1 128 _ _"]:
+        """Normalised, in a part of the picture and one pixel around it; zeros beyond the picture."""
+        height, width = self.features.shape[2:]
+        seen = box.grown(1, height=height, width=width)
+        part = F.relu_(self.moments.normalise(seen.cut(self.features)))
+        return box.padded(1, part, origin=seen, height=height, width=width)
 
 
 class Descriptor2D(nn.Module):
@@ -93,45 +113,61 @@ class Descriptor2D(nn.Module):
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B D H W"]:
         """Descriptors of an image in 0..1 whose sides are multiples of 8."""
-        if torch.is_grad_enabled():
+        if not is_plain_inference(image):
             return self._describe(F.pad(self.up1(self._half(image)), (1, 1, 1, 1)))
-        return self.describe(self.decode(image), Box(0, image.shape[2], 0, image.shape[3]))
+        strips = list(Box(0, image.shape[2], 0, image.shape[3]).strips(2 * _STRIP_ROWS))
+        return torch.cat([self._whole(one, strips) for one in image.split(1)])
 
-    def decode(self, image: Float[Tensor, "B 3 H W"]) -> DecodedPhoto:
-        """All that depends on the whole image (its normalisation does). Without gradients."""
-        half = self._half(image)
-        height, width = half.shape[2:]
-        strips = convolve_doubled_strips(half, self.up1.convolution, Box(0, height, 0, width), rows=_STRIP_ROWS)
-        mean, scale = moments(strip for _, strip in strips)
-        return DecodedPhoto(half, mean, scale)
+    def decode(self, image: Float[Tensor, "1 3 H W"]) -> DecodedPhoto:
+        """All that depends on the whole image (its normalisation does). On a CPU, without gradients."""
+        height, width = image.shape[2:]
+        features, top, strips = None, 0, []
+        for strip in self.up1.strips(self._half(image), convolve=self._fine):
+            if features is None:
+                last = strip.is_contiguous(memory_format=torch.channels_last)
+                layout = torch.channels_last if last else torch.contiguous_format
+                features = strip.new_empty(1, strip.shape[1], height, width).contiguous(memory_format=layout)
+            strips.append(features[:, :, top : top + strip.shape[2]].copy_(strip))
+            top += strip.shape[2]
+        assert features is not None
+        return DecodedPhoto(features, moments(strips))
 
-    def describe(self, decoded: DecodedPhoto, box: Box) -> Float[Tensor, "B D h w"]:
-        """The descriptors in a part of the picture, computed alone: each depends on few pixels around it."""
-        height, width = (2 * n for n in decoded.half.shape[2:])
-        source = box.grown(1, height=height, width=width).halved()
-        strips = convolve_doubled_strips(decoded.half, self.up1.convolution, source, rows=_STRIP_ROWS)
-        features = torch.cat([F.relu_(x.sub_(decoded.mean).mul_(decoded.scale)) for _, x in strips], 2)
-        parts = [
-            self._describe(strip.padded(1, features, origin=source.doubled(), height=height, width=width))
-            for strip in box.strips(2 * _STRIP_ROWS)
-        ]
-        return torch.cat(parts, 2)
+    def describe(self, decoded: DecodedPhoto, boxes: Sequence[Box]) -> Float[Tensor, "N D h w"]:
+        """The descriptors in parts of one size, computed alone: each depends on few pixels around it."""
+        return self._describe(torch.cat([decoded.around(box) for box in boxes]))
+
+    def _whole(self, image: Float[Tensor, "1 3 H W"], strips: Sequence[Box]) -> Float[Tensor, "1 D H W"]:
+        decoded = self.decode(image)
+        return torch.cat([self.describe(decoded, [strip]) for strip in strips], 2)
 
     def _half(self, image: Tensor) -> Float[Tensor, "B 192 h w"]:
         half = self.trunk2(self._stem(in_fastest_layout(image)))
-        quarter = self.trunk4(F.max_pool2d(half, 2))
-        x = self.up4(self.trunk8(F.max_pool2d(quarter, 2)))
+        quarter = self.trunk4(_pooled(half))
+        x = self.up4(self.trunk8(_pooled(quarter)))
         x = self.up2(torch.cat([x, quarter], 1))
         return torch.cat([x, half], 1)
 
     def _stem(self, image: Tensor) -> Float[Tensor, "B 64 h w"]:
         """The trunk's first stage at half of the resolution; it alone would take more memory than all the rest."""
-        if torch.is_grad_enabled():
-            return F.max_pool2d(self.trunk1(image), 2)
+        if not is_plain_inference(image):
+            return _pooled(self.trunk1(image))
         strips = Box(0, image.shape[2], 0, image.shape[3]).strips(2 * _STRIP_ROWS)
-        return torch.cat([F.max_pool2d(self.trunk1.part(image, strip), 2) for strip in strips], 2)
+        return torch.cat([_pooled(self.trunk1.part(image, strip)) for strip in strips], 2)
+
+    def _fine(self, around: Tensor, taps: Tensor, bias: Tensor | None) -> Tensor:
+        """One strip of the last doubling."""
+        return convolve_spread(around, taps, bias)
 
     def _describe(self, padded: Float[Tensor, "B 128 H W"]) -> Float[Tensor, "B D H-2 W-2"]:
         """Descriptors of normalised features with one more pixel around."""
+        return F.normalize(self._head(padded), dim=1)
+
+    def _head(self, padded: Float[Tensor, "B 128 H W"]) -> Float[Tensor, "B D H-2 W-2"]:
         wide = F.relu(F.conv2d(padded, self.widen.weight, self.widen.bias), inplace=True)
-        return F.normalize(self.head(wide), dim=1)
+        return self.head(wide)
+
+
+def _pooled(x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C h w"]:
+    """The largest of every 2 x 2 pixels; the library's own pooling also finds out where it was."""
+    rows = torch.maximum(x[:, :, ::2], x[:, :, 1::2])
+    return torch.maximum(rows[..., ::2], rows[..., 1::2])

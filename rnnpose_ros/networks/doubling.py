@@ -9,13 +9,17 @@ after the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from rnnpose_ros.geometry.box import Box
+
+ConvolveSpread = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+"""See :func:`convolve_spread`."""
 
 _SMOOTHING = (0.25, 0.75, 0.75, 0.25)
 
@@ -27,13 +31,36 @@ def doubled(x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C H W"]:
 
 def convolve_doubled(x: Float[Tensor, "B C h w"], layer: nn.Conv2d) -> Float[Tensor, "B D H W"]:
     """``layer(doubled(x))`` of a 3x3 convolution with zeros around."""
-    height, width = x.shape[2:]
-    ((_, out),) = convolve_doubled_strips(x, layer, Box(0, height, 0, width), rows=height)
-    return out
+    inner = convolve_spread(F.pad(x, (1, 1, 1, 1), mode="replicate"), spreading_taps(layer), layer.bias)
+    height, width = (int(n) for n in x.shape[2:])
+    lines = _border_lines(Box(0, height, 0, width), height, width)
+    top, bottom, left, right = (_convolve_after_doubling(x, layer, line, layer.bias) for line in lines)
+    rows = torch.cat([left[:, :, 1:-1], inner[:, :, 1:-1, 1:-1], right[:, :, 1:-1]], 3)
+    return torch.cat([top, rows, bottom], 2)
+
+
+def spreading_taps(layer: nn.Conv2d) -> Float[Tensor, "C D 3 3"]:
+    """A 3x3 convolution's weights as :func:`convolve_spread` takes them."""
+    return layer.weight.transpose(0, 1).flip(2, 3)
+
+
+def convolve_spread(
+    around: Float[Tensor, "B C _ _"], taps: Float[Tensor, "C D 3 3"], bias: Tensor | None
+) -> Float[Tensor, "B D _ _"]:
+    """The convolved doubling of a part of a picture, given with one more pixel around; not right on outermost lines."""
+    line = around.new_tensor(_SMOOTHING)
+    smoothing = (line[:, None] * line).repeat(taps.shape[1], 1, 1, 1)
+    return F.conv2d(F.conv_transpose2d(around, taps, stride=2, padding=1), smoothing, bias, groups=taps.shape[1])
 
 
 def convolve_doubled_strips(
-    x: Float[Tensor, "B C h w"], layer: nn.Conv2d, box: Box, *, rows: int
+    x: Float[Tensor, "B C h w"],
+    layer: nn.Conv2d,
+    box: Box,
+    *,
+    rows: int,
+    bias: Tensor | None,
+    convolve: ConvolveSpread | None = None,
 ) -> Iterator[tuple[Box, Float[Tensor, "B D _ _"]]]:
     """:func:`convolve_doubled` in a part of the picture, strip after strip, so that little is in memory at a time.
 
@@ -42,19 +69,18 @@ def convolve_doubled_strips(
         layer: The convolution.
         box: Which pixels of ``x`` to double.
         rows: Of ``x``, in one strip.
+        bias: Instead of the layer's own.
+        convolve: Does what :func:`convolve_spread` does, in another way.
 
     Yields:
         Which pixels of the doubled picture, and the result there.
     """
     height, width = x.shape[2:]
-    borders = [(line, _convolve_after_doubling(x, layer, line)) for line in _border_lines(box, height, width)]
-    taps = layer.weight.transpose(0, 1).flip(2, 3)
-    line = x.new_tensor(_SMOOTHING)
-    smoothing = (line[:, None] * line).expand(layer.out_channels, 1, 4, 4)
+    borders = [(line, _convolve_after_doubling(x, layer, line, bias)) for line in _border_lines(box, height, width)]
+    taps = spreading_taps(layer)
     for strip in box.strips(rows):
         around = strip.padded(1, x, height=height, width=width, mode="replicate")
-        spread = F.conv_transpose2d(around, taps, stride=2, padding=1)
-        out = F.conv2d(spread, smoothing, layer.bias, groups=layer.out_channels)
+        out = (convolve or convolve_spread)(around, taps, bias)
         fine = strip.doubled()
         for border, values in borders:
             common = fine.common(border)
@@ -75,9 +101,9 @@ def _border_lines(box: Box, height: int, width: int) -> list[Box]:
     return [common for line in outermost if (common := fine.common(line)) is not None]
 
 
-def _convolve_after_doubling(x: Tensor, layer: nn.Conv2d, fine: Box) -> Tensor:
+def _convolve_after_doubling(x: Tensor, layer: nn.Conv2d, fine: Box, bias: Tensor | None) -> Tensor:
     """The part ``fine`` of ``layer(doubled(x))``, step after step."""
-    height, width = (2 * n for n in x.shape[2:])
+    height, width = (2 * int(n) for n in x.shape[2:])
     source = fine.grown(2, height=height, width=width).halved()
     around = fine.padded(1, doubled(source.cut(x)), origin=source.doubled(), height=height, width=width)
-    return F.conv2d(around, layer.weight, layer.bias)
+    return F.conv2d(around, layer.weight, bias)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rnnpose_ros.networks.normalisation import in_fastest_layout, is_plain_inference, normalise
+from rnnpose_ros.networks.normalisation import convolve_normalised, in_fastest_layout, is_plain_inference
 
 STRIDE = 8
 """Input pixels per output cell."""
@@ -91,9 +91,9 @@ class RaftBlock(nn.Module):
         self.shortcut = nn.Identity() if stride == 1 else nn.Conv2d(inputs, outputs, 1, stride=stride)
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D h w"]:
-        y = F.relu(normalise(self.conv1(x)), inplace=True)
-        y = F.relu(normalise(self.conv2(y)), inplace=True)
-        short = x if isinstance(self.shortcut, nn.Identity) else normalise(self.shortcut(x))
+        y = F.relu(convolve_normalised(x, self.conv1), inplace=True)
+        y = F.relu(convolve_normalised(y, self.conv2), inplace=True)
+        short = x if isinstance(self.shortcut, nn.Identity) else convolve_normalised(x, self.shortcut)
         return F.relu(short + y, inplace=True)
 
 
@@ -102,7 +102,7 @@ class RaftEncoder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(3, 64, 7, stride=2, padding=3)
+        self.stem = nn.Conv2d(3, 64, 7, stride=2)
         self.stage2 = nn.Sequential(RaftBlock(64, 64, stride=1), RaftBlock(64, 64, stride=1))
         self.stage4 = nn.Sequential(RaftBlock(64, 96, stride=2), RaftBlock(96, 96, stride=1))
         self.stage8 = nn.Sequential(RaftBlock(96, 128, stride=2), RaftBlock(128, 128, stride=1))
@@ -110,11 +110,14 @@ class RaftEncoder(nn.Module):
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 256 h w"]:
         """Features with ``h = ceil(H / 8)``."""
+        # The padding's zeros lie a range above the published code's pictures, which are all but -1. Both moved by 1,
+        # what the stem's normalisation takes back, the pictures keep their digits in any precision.
+        padded = F.pad(image + 1, (3, 3, 3, 3), value=1.0)
         if not is_plain_inference(image):
-            return self._encode(image)
+            return self._encode(padded)
         # One picture's maps at a time: half of the memory, and they stay in the processor's cache.
-        return torch.cat([self._encode(one) for one in image.split(1)])
+        return torch.cat([self._encode(one) for one in padded.split(1)])
 
-    def _encode(self, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 256 h w"]:
-        x = F.relu(normalise(self.stem(in_fastest_layout(image))), inplace=True)
+    def _encode(self, padded: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 256 h w"]:
+        x = F.relu(convolve_normalised(in_fastest_layout(padded), self.stem), inplace=True)
         return self.head(self.stage8(self.stage4(self.stage2(x))))

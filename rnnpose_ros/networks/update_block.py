@@ -53,6 +53,8 @@ class HeldInput:
     candidate: Float[Tensor, "B H h w"]
     gates_weight: Tensor
     candidate_weight: Tensor
+    channels: int
+    """Of the input."""
 
 
 class ConvGRU(nn.Module):
@@ -87,10 +89,10 @@ class ConvGRU(nn.Module):
     def held(self, gates: Tensor, candidate: Tensor, *, channels: int) -> HeldInput:
         """What :meth:`hold` gives, from its convolutions of so many constant channels."""
         start, stop = self._hidden, self._hidden + channels
-        weights = (
+        of_gates, of_candidate = (
             torch.cat([layer.weight[:, :start], layer.weight[:, stop:]], 1) for layer in (self.gates, self.candidate)
         )
-        return HeldInput(gates, candidate, *weights)
+        return HeldInput(gates, candidate, of_gates, of_candidate, channels)
 
     def step(
         self, hidden: Float[Tensor, "B H h w"], held: HeldInput, changing: Float[Tensor, "B J h w"]

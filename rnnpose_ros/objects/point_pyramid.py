@@ -6,8 +6,8 @@ Computed once per mesh. Lengths are in units of the longest side of the vertices
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from zipfile import BadZipFile
@@ -17,22 +17,23 @@ import torch
 from jaxtyping import Float, Int
 from scipy.spatial import cKDTree
 
-from rnnpose_ros.errors import AssetError
+from rnnpose_ros.errors import AssetError, OutputError
+from rnnpose_ros.files import keep_newest, make_folder, write_whole
 from rnnpose_ros.objects.search_order import VisitTree, sort_as_published
 from rnnpose_ros.objects.voxel_grid import subsample
+from rnnpose_ros.paths import cache_folder
 from rnnpose_ros.types import Mesh, PointPyramid
 
 logger = logging.getLogger(__name__)
 
 RADII = (0.0625, 0.125, 0.25, 0.5)
 """Of each level's convolutions."""
-CACHE_VARIABLE = "RNNPOSE_CACHE"
-"""Environment variable that names the folder where pyramids are kept; nothing is kept without it."""
 
 _CELL_OVER_RADIUS = 2.0 / 2.5
 _KEEP_SHARE = 0.8
 _HISTOGRAM_BINS = 905
 _FORMAT = 1
+_MOST_FILES = 256
 
 
 def build_pyramid(mesh: Mesh, *, limits: Sequence[int] | None = None, cache: Path | None = None) -> PointPyramid:
@@ -41,22 +42,20 @@ def build_pyramid(mesh: Mesh, *, limits: Sequence[int] | None = None, cache: Pat
     Args:
         mesh: Its vertices, in their order, are level 0.
         limits: Most neighbours per level; the mesh's own (:func:`neighbour_limits`) when None.
-        cache: Folder to keep pyramids in, by the mesh's fingerprint; else the one that ``RNNPOSE_CACHE``
-            names; else none. A folder that cannot be written costs a warning and nothing else.
+        cache: Folder to keep pyramids in, by the mesh's fingerprint; the user's (:func:`~.paths.cache_folder`) when
+            None. One that cannot be written costs the time of computing them again.
 
     Raises:
         AssetError: The vertices are all in one place.
     """
-    folder = cache or (Path(os.environ[CACHE_VARIABLE]) if os.environ.get(CACHE_VARIABLE) else None)
     wanted = "own" if limits is None else "-".join(map(str, limits))
-    path = None if folder is None else folder / f"pyramid-{fingerprint(mesh)[:32]}-{wanted}-{_FORMAT}.npz"
-    found = None if path is None else _load(path)
+    path = (cache or cache_folder("pyramids")) / f"pyramid-{fingerprint(mesh)[:32]}-{wanted}-{_FORMAT}.npz"
+    found = _load(path)
     if found is not None:
         return found
     levels = _levels(_normalised(mesh))
     pyramid = _tables(levels, neighbour_limits([mesh]) if limits is None else tuple(limits))
-    if path is not None:
-        _save(path, pyramid)
+    _save(path, pyramid)
     return pyramid
 
 
@@ -197,7 +196,7 @@ def _load(path: Path) -> PointPyramid | None:
             names = ("points", "neighbours", "pools", "upsamples")
             parts = {n: tuple(torch.from_numpy(file[k]) for k in sorted(file.files) if k.startswith(n)) for n in names}
             return PointPyramid(**parts, limits=tuple(int(n) for n in file["limits"]))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         return None
     except (OSError, ValueError, KeyError, BadZipFile) as error:
         logger.warning("%s cannot be read (%s): computed again", path, error)
@@ -208,11 +207,12 @@ def _save(path: Path, pyramid: PointPyramid) -> None:
     parts = {"points": pyramid.points, "neighbours": pyramid.neighbours}
     parts |= {"pools": pyramid.pools, "upsamples": pyramid.upsamples}
     arrays = {f"{name}{level}": t.numpy() for name, part in parts.items() for level, t in enumerate(part)}
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    content = io.BytesIO()
+    np.savez(content, allow_pickle=False, limits=np.array(pyramid.limits), **arrays)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            np.savez(file, allow_pickle=False, limits=np.array(pyramid.limits), **arrays)
-        partial.replace(path)
-    except OSError as error:
-        logger.warning("the point pyramid cannot be kept at %s (%s): it is computed again next time", path, error)
+        make_folder(path.parent)
+        write_whole(path, content.getvalue())
+    except OutputError as error:
+        logger.info("the point pyramid is not kept and is computed again next time: %s", error)
+        return
+    keep_newest(path.parent, "pyramid-*.npz", count=_MOST_FILES)

@@ -46,8 +46,8 @@ class CycleOutput:
     """Of the render at the cells, metres; 0 = no object."""
     correlation: Float[Tensor, "M 1 _ _"]
     """Raw correlation volume, for the matching loss."""
-    descriptors: tuple[Tensor, Tensor]
-    """Of the render and of the photograph, at the estimator's cells or pixels."""
+    descriptors: tuple[Tensor, Tensor] | None
+    """Of the render and of the photograph at the cells; None from estimators that have no such maps."""
     stride: int = 8
     """Crop pixels from cell to cell."""
 

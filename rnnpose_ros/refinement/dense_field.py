@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -22,6 +23,27 @@ _SMALLEST_SIGMA = 0.01
 """Training may pull sigma through 0, where weights explode."""
 
 
+@runtime_checkable
+class CropDescriptors(Protocol):
+    """The photograph's descriptors at the pixels of one crop, which may be computed when they are asked for."""
+
+    def around(self, uv: Float[Tensor, "N 2"]) -> Float[Tensor, "D S S"]:
+        """A map that is right wherever bilinear sampling at these pixels reads it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KnownDescriptors:
+    """:class:`CropDescriptors` that are right everywhere."""
+
+    map: Float[Tensor, "D S S"]
+
+    def around(self, uv: Float[Tensor, "N 2"]) -> Float[Tensor, "D S S"]:
+        """See :meth:`CropDescriptors.around`."""
+        del uv
+        return self.map
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class PaperCycleInputs(CycleInputs):
     """A render and a crop, with the features of the object and of the photograph in them."""
@@ -33,7 +55,8 @@ class PaperCycleInputs(CycleInputs):
     descriptors_render: Float[Tensor, "B D N"]
     context: Float[Tensor, "B 256 h w"]
     """Rendered context at the encoders' cells, scaled for the network."""
-    descriptors_photo: Float[Tensor, "B D S S"]
+    descriptors_photo: tuple[CropDescriptors, ...]
+    """Of each view."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,7 +69,7 @@ class RenderedFeatures:
 
 
 def with_features(
-    plain: CycleInputs, parts: Sequence[RenderedFeatures], *, descriptors_photo: Float[Tensor, "B D S S"]
+    plain: CycleInputs, parts: Sequence[RenderedFeatures], *, descriptors_photo: Sequence[CropDescriptors]
 ) -> PaperCycleInputs:
     """One batch of views with their features; lists of points are filled up to the longest."""
     counts = torch.tensor([len(p.pixel) for p in parts], device=plain.photo.device)
@@ -57,7 +80,7 @@ def with_features(
         shown=torch.arange(pixel.shape[1], device=pixel.device) < counts[:, None],
         descriptors_render=pad_sequence([p.descriptors for p in parts], batch_first=True).transpose(1, 2),
         context=torch.stack([p.context for p in parts]),
-        descriptors_photo=descriptors_photo,
+        descriptors_photo=tuple(descriptors_photo),
     )
 
 
@@ -70,6 +93,8 @@ class DenseField:
     """Added to every depth."""
     nearest_m = 0.0
     """Points nearer than this do not count."""
+    descriptors: tuple[Tensor, Tensor] | None = None
+    """Those of the photograph are computed where they are read."""
 
     def __init__(self, network: PaperNetwork, inputs: PaperCycleInputs) -> None:
         self._network = network
@@ -86,7 +111,6 @@ class DenseField:
         with stage("encode"):
             self._pair, self.hidden = network.encode(inputs.render.color, inputs.photo, inputs.context)
         self.correlation = self._pair.correlation.levels[0]
-        self.descriptors = (inputs.descriptors_render, inputs.descriptors_photo)
 
     def match(self, induced_uv: Float[Tensor, "B N 2"]) -> Matches:
         """One iteration; see :class:`~rnnpose_ros.refinement.field.CorrespondenceEstimator`."""
@@ -95,23 +119,24 @@ class DenseField:
         self.hidden = update.hidden
         index = self._inputs.pixel[:, None].expand(-1, 2, -1)
         target_uv = self._uv + update.flow.flatten(2).gather(2, index).transpose(1, 2)
-        alike = similarity(
-            self._inputs.descriptors_render[:, :, None],
-            self._inputs.descriptors_photo,
-            self._descriptor_uv(target_uv)[:, None],
-            self._sigma(),
-        )[:, 0]
+        read_uv = self._descriptor_uv(target_uv)
+        photo = [d.around(uv.detach()) for d, uv in zip(self._inputs.descriptors_photo, read_uv, strict=True)]
+        maps = torch.stack(photo) if len(photo) > 1 else photo[0][None]
+        alike = similarity(self._inputs.descriptors_render[:, :, None], maps, read_uv[:, None], self._sigma())[:, 0]
         weights = alike * self._counts * self._trusted(target_uv)
         return Matches(target_uv=target_uv, weights=weights, similarity=alike * self._inputs.shown)
 
     def as_map(self, values: Float[Tensor, "B N *C"]) -> Float[Tensor, "B h w *C"]:
         """Values of the points at their pixels; 0 elsewhere."""
         pixel, shown = self._inputs.pixel, self._inputs.shown
-        for _ in values.shape[2:]:
-            pixel, shown = pixel[..., None], shown[..., None]
         height, width = self.depth.shape[1:]
         flat = values.new_zeros(len(values), height * width, *values.shape[2:])
-        flat = flat.scatter_add(1, pixel.expand_as(values), values * shown)
+        if len(values) == 1:  # nothing is filled up
+            flat = flat[0].index_copy(0, pixel[0], values[0])[None]
+        else:
+            for _ in values.shape[2:]:
+                pixel, shown = pixel[..., None], shown[..., None]
+            flat = flat.scatter_add(1, pixel.expand_as(values), values * shown)
         return flat.unflatten(1, (height, width))
 
     def _at_cells(self, field: Float[Tensor, "B H W 2"]) -> Float[Tensor, "B h w 2"]:

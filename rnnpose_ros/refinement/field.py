@@ -77,8 +77,8 @@ class CorrespondenceEstimator(Protocol):
     """The points that are matched, in the camera frame of the render."""
     correlation: Float[Tensor, "M 1 _ _"]
     """Raw correlation volume."""
-    descriptors: tuple[Tensor, Tensor]
-    """Of the render and of the photograph."""
+    descriptors: tuple[Tensor, Tensor] | None
+    """Of the render and of the photograph at the cells, where there are both."""
 
     def match(self, induced_uv: Float[Tensor, "B N 2"]) -> Matches:
         """One iteration.
@@ -116,7 +116,7 @@ class CellField:
                 inputs.render, inputs.photo, depth_centre=centre_render[:, 2], diameter=inputs.diameter
             )
         self.correlation = self._pair.correlation.levels[0]
-        self.descriptors = (self._pair.descriptors_render, self._pair.descriptors_photo)
+        self.descriptors: tuple[Tensor, Tensor] | None = (self._pair.descriptors_render, self._pair.descriptors_photo)
 
     def match(self, induced_uv: Float[Tensor, "B N 2"]) -> Matches:
         """One iteration; see :class:`CorrespondenceEstimator`."""

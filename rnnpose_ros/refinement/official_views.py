@@ -11,52 +11,16 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from rnnpose_ros.geometry import official_crop as crop
-from rnnpose_ros.geometry.box import Box
 from rnnpose_ros.networks.paper_network import CONTEXT_SCALE, PaperNetwork
 from rnnpose_ros.refinement.dense_field import PaperCycleInputs, RenderedFeatures, with_features
 from rnnpose_ros.refinement.features import EncodedSurface, ObjectFeatures
 from rnnpose_ros.refinement.field import CycleInputs
+from rnnpose_ros.refinement.first_crop import FirstCrop, ZoomDescriptors
 from rnnpose_ros.rendering.renderer import Renderer
 from rnnpose_ros.rendering.shading import published_light
 from rnnpose_ros.rendering.surface import VisiblePoints, albedo, nearest_vertex_depth, visible_points
 from rnnpose_ros.stages import stage
 from rnnpose_ros.types import CameraIntrinsics
-
-_SPARE_PX = 12
-"""Descriptors are computed this far around the first zoom, so that the later ones mostly find theirs."""
-
-
-class FirstCrop:
-    """One object's first crop, and the photograph's descriptors in it as far as they are needed.
-
-    All that depends on the whole crop is computed once; the descriptors' last two layers, a third of the
-    arithmetic, only where a zoom looks.
-    """
-
-    def __init__(
-        self,
-        network: PaperNetwork,
-        image: UInt8[Tensor, "H W 3"],
-        camera: CameraIntrinsics,
-        window: crop.FirstWindow,
-    ) -> None:
-        self.window = window
-        self.camera = crop.first_camera(camera, window)
-        self.photo = crop.cut_first(image, window)
-        self._network = network
-        with stage("describe"):
-            self._decoded = network.descriptor2d.decode(self.photo[None])
-        self._known: Box | None = None
-        self._descriptors: Tensor | None = None
-
-    def descriptors(self, zoom: crop.ZoomWindow) -> Float[Tensor, "D S S"]:
-        """The descriptor map at the zoom's pixels."""
-        reach, size = crop.zoom_reach(zoom), crop.FIRST_SIZE
-        if self._descriptors is None or self._known is None or self._known.common(reach) != reach:
-            self._known = reach.grown(_SPARE_PX, height=size, width=size)
-            with stage("describe"):
-                self._descriptors = self._network.descriptor2d.describe(self._decoded, self._known)[0]
-        return crop.cut_zoom(self._descriptors, zoom, origin=self._known)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,7 +83,7 @@ class OfficialViews:
             ]
         with stage("crop"):
             photo = torch.stack([crop.cut_zoom(f.photo, z) for f, z in zip(firsts, zooms, strict=True)])
-            descriptors = torch.stack([f.descriptors(z) for f, z in zip(firsts, zooms, strict=True)])
+        descriptors = [ZoomDescriptors(f, z) for f, z in zip(firsts, zooms, strict=True)]
         plain = CycleInputs(
             photo=photo,
             render=dataclasses.replace(

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rnnpose_ros.geometry.crop import crop_image
 from rnnpose_ros.networks.paper_network import CONTEXT_SCALE, PaperNetwork
-from rnnpose_ros.refinement.dense_field import PaperCycleInputs, RenderedFeatures, with_features
+from rnnpose_ros.refinement.dense_field import KnownDescriptors, PaperCycleInputs, RenderedFeatures, with_features
 from rnnpose_ros.refinement.exact_views import ExactViews
 from rnnpose_ros.refinement.features import ObjectFeatures
 from rnnpose_ros.refinement.field import CycleInputs
@@ -91,8 +91,8 @@ class PaperViews:
             parts = [self._rendered(row, plain, i) for i, row in enumerate(rows)]
         described = [self.described(row, T) for row, T in zip(rows, T_camera_object, strict=True)]
         with stage("crop"):
-            cuts = [d.cut(A, size=self._size) for d, A in zip(described, affine, strict=True)]
-        return with_features(plain, parts, descriptors_photo=torch.stack(cuts)), affine
+            cuts = [KnownDescriptors(d.cut(A, size=self._size)) for d, A in zip(described, affine, strict=True)]
+        return with_features(plain, parts, descriptors_photo=cuts), affine
 
     def described(self, row: int, T_camera_object: Float[Tensor, "4 4"]) -> DescribedPhoto:
         """The photograph's descriptors around an object, in the window of the pose at which they are first asked for.

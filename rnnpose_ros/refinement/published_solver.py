@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rnnpose_ros.geometry.camera import project
 from rnnpose_ros.geometry.se3 import exp_se3, hat
-from rnnpose_ros.refinement.solver import SolverConfig, SolverStep, projection_jacobian, solve_marked
+from rnnpose_ros.refinement.solver import SolverConfig, SolverStep, normal_sums, projection_jacobian, solve_marked
 
 _CONSTANT_DAMPING = 100.0
 _RELATIVE_DAMPING = 1e-4
@@ -53,9 +53,8 @@ def published_step(
     origin, metre = torch.zeros_like(X[:, 0]), torch.ones_like(X[:, 0, 0])
     J = projection_jacobian(X, origin, K.double(), metre)
     residual = target_uv.double() - project(X, K.double())
-    A = torch.cat([J, residual[..., None]], -1).flatten(1, 2)
     counted = weights.double() * (X[..., 2] > _NEAREST_M)
-    M = (A * counted[..., None].expand(-1, -1, 2).flatten(1)[..., None]).transpose(1, 2) @ A
+    M = normal_sums(J, residual, counted)
     H, b, cost = M[:, :6, :6], M[:, :6, 6], M[:, 6, 6]
     eye = torch.eye(6, dtype=H.dtype, device=H.device)
     damped = H + eye * (_CONSTANT_DAMPING + _RELATIVE_DAMPING * H.diagonal(dim1=1, dim2=2)[:, None])

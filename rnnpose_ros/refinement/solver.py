@@ -71,13 +71,24 @@ def projection_jacobian(
     """Derivative of the projected points in the increment (v / D, omega), pixels."""
     x, y, z = points_camera.unbind(-1)
     z = z.clamp_min(NEAR_M)
-    fx, fy = K[:, 0, 0, None], K[:, 1, 1, None]
+    lx, ly, lz = (points_camera - centre_camera[:, None]).unbind(-1)
+    fx, fy, D = K[:, 0, 0, None], K[:, 1, 1, None], diameter[:, None]
     zero = torch.zeros_like(x)
-    du = torch.stack([fx / z, zero, -fx * x / (z * z)], -1)
-    dv = torch.stack([zero, fy / z, -fy * y / (z * z)], -1)
-    P = torch.stack([du, dv], -2)
-    lever = hat(points_camera - centre_camera[:, None])
-    return torch.cat([P * diameter[:, None, None, None], -(P @ lever)], -1)
+    # Of u in the point (a, 0, b), of v (0, c, d); in the rotation, the lever's cross product with each.
+    a, b = fx / z, -fx * x / (z * z)
+    c, d = fy / z, -fy * y / (z * z)
+    of_u = (D * a, zero, D * b, ly * b, lz * a - lx * b, -ly * a)
+    of_v = (zero, D * c, D * d, ly * d - lz * c, -lx * d, lx * c)
+    # All points of one entry in a row: a quarter of the time of points one after the other.
+    return torch.stack([*of_u, *of_v], 1).unflatten(1, (2, 6)).permute(0, 3, 1, 2)
+
+
+def normal_sums(
+    J: Float[Tensor, "B N 2 6"], residual: Float[Tensor, "B N 2"], weights: Float[Tensor, "B N"]
+) -> Float[Tensor, "B 7 7"]:
+    """The sum of ``w A^T A`` over all points, with the residual as the seventh column of A; in float64."""
+    A = torch.cat([J.permute(0, 2, 3, 1), residual.transpose(1, 2)[:, :, None]], 2).double()
+    return ((A * weights.double()[:, None, None]) @ A.transpose(2, 3)).sum(1)
 
 
 def lm_step(
@@ -105,9 +116,7 @@ def lm_step(
     """
     J = projection_jacobian(points_camera, centre_camera, K, diameter).detach()
     residual = target_uv - project(points_camera, K).detach()
-    A = torch.cat([J, residual[..., None]], -1).double()
-    weighted = A * weights.double()[..., None, None]
-    M = weighted.flatten(1, 2).transpose(1, 2) @ A.flatten(1, 2)
+    M = normal_sums(J, residual, weights)
     H, b, cost = M[:, :6, :6], M[:, :6, 6], M[:, 6, 6]
     eye = torch.eye(6, dtype=H.dtype, device=H.device)
     damped = H + eye * (config.damping * H.diagonal(dim1=1, dim2=2)[:, None] + config.prior)

@@ -75,7 +75,7 @@ def load_engine(config: NodeConfig) -> PoseEngine:
     weights = resolve_path(config.weights) if config.weights else own_weights(config) or default_weights()
     chosen = choose_engine(config.engine, device)
     plain, info = load_network(weights, device=device, precision=config.precision)
-    network = accelerate(plain, chosen, threads=config.threads)
+    network = accelerate(plain, chosen, threads=config.threads, precision=config.precision)
     calibration = Calibration.from_mapping(info.calibration)
     return Refiner(network, renderer, config.refine, calibration=calibration, kernels=kernels_of(chosen, network))
 

@@ -66,6 +66,7 @@ def refinement_losses(
         goal = targets.visible * torch.exp(-error.detach() / 0.7)
         entropy = F.binary_cross_entropy_with_logits(it.confidence_logit, goal, reduction="none")
         confidence = confidence + weight * _mean(entropy, targets.covered)
+    assert output.descriptors is not None
     render, photo = output.descriptors
     size = render.shape[-1]
     similarity = (render.flatten(2).transpose(1, 2) @ photo.flatten(2)) / config.temperature

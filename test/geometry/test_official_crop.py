@@ -60,15 +60,6 @@ def test_zoom_camera_and_picture_differ_by_the_published_half_pixels():
     torch.testing.assert_close(in_zoom, (in_first - window.left) * 239 / window.side)
 
 
-@pytest.mark.parametrize(("left", "top", "side"), [(61.3, 72.9, 184.0), (-30.0, 250.0, 150.0), (-500.0, 10.0, 40.0)])
-def test_a_part_of_the_map_that_holds_the_reach_gives_the_same_zoom(left, top, side):
-    window = crop.ZoomWindow(left=left, top=top, side=side)
-    values = torch.rand(2, 320, 320)
-    reach = crop.zoom_reach(window)
-    part = crop.cut_zoom(reach.cut(values[None])[0], window, origin=reach)
-    torch.testing.assert_close(part, crop.cut_zoom(values, window), rtol=1e-4, atol=1e-4)
-
-
 def test_zoom_is_centred_on_the_projected_origin_and_reaches_1_4_times_as_far():
     first = intrinsics(720.0, 725.0, 160.0, 160.0, width=320, height=320)
     T = pose(0.02, 0.0, 0.8)

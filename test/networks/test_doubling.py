@@ -8,7 +8,7 @@ from torch import nn
 
 from rnnpose_ros.geometry.box import Box
 from rnnpose_ros.networks.doubling import convolve_doubled, convolve_doubled_strips, doubled
-from rnnpose_ros.networks.normalisation import in_fastest_layout, moments, normalise
+from rnnpose_ros.networks.normalisation import convolve_normalised, in_fastest_layout, moments, normalise
 
 
 @pytest.mark.parametrize("size", [(7, 5), (2, 3), (1, 1), (40, 30)])
@@ -24,7 +24,7 @@ def test_one_step_equals_doubling_then_convolving(size):
 def test_strips_put_together_are_the_part_that_was_asked_for(box):
     layer = nn.Conv2d(3, 2, 3, padding=1)
     x = torch.rand(1, 3, 9, 8)
-    boxes, parts = zip(*convolve_doubled_strips(x, layer, box, rows=2), strict=True)
+    boxes, parts = zip(*convolve_doubled_strips(x, layer, box, rows=2, bias=layer.bias), strict=True)
     assert [b.bottom for b in boxes[:-1]] == [b.top for b in boxes[1:]]
     torch.testing.assert_close(torch.cat(parts, 2), box.doubled().cut(layer(doubled(x))), rtol=1e-5, atol=1e-5)
 
@@ -50,10 +50,21 @@ def test_normalisation_keeps_its_digits_where_the_mean_is_far_from_zero():
 
 
 @torch.no_grad()
-def test_moments_of_parts_are_those_of_the_whole():
-    x = 5 + torch.rand(2, 4, 30, 20)
-    mean, scale = moments(part.clone() for part in x.split(7, 2))
+def test_a_convolution_that_is_normalised_keeps_its_digits_whatever_is_added_to_it():
+    layer = nn.Conv2d(3, 5, 3, padding=1, stride=2)
+    layer.bias.fill_(1000.0)
+    x = 50 + torch.rand(2, 3, 60, 50)
+    expected = torch.nn.functional.instance_norm(layer.double()(x.double()))
+    actual = convolve_normalised(in_fastest_layout(x), layer.float())
+    torch.testing.assert_close(actual.double(), expected, rtol=0, atol=1e-3)
+
+
+@torch.no_grad()
+def test_moments_of_parts_normalise_as_the_whole():
+    x = 0.5 + torch.rand(1, 4, 30, 20) * torch.tensor([1.0, 3.0, 0.1, 0.01]).view(1, 4, 1, 1)
+    found = moments(x.split(7, 2))
     whole = x.double()
-    torch.testing.assert_close(mean, whole.mean((2, 3), keepdim=True).float())
-    expected = (whole.var((2, 3), correction=0, keepdim=True) + 1e-5).rsqrt().float()
-    torch.testing.assert_close(scale, expected, rtol=1e-5, atol=0)
+    torch.testing.assert_close(found.mean, whole.mean((0, 2, 3)).float())
+    torch.testing.assert_close(found.variance, whole.var((0, 2, 3), correction=0).float(), rtol=1e-4, atol=0)
+    expected = torch.nn.functional.instance_norm(whole)[:, :, 3:9]
+    torch.testing.assert_close(found.normalise(x[:, :, 3:9]).double(), expected, rtol=0, atol=1e-4)

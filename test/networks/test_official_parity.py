@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rnnpose_ros.acceleration.engines import accelerate
 from rnnpose_ros.geometry import official_crop as crop
 from rnnpose_ros.geometry.camera import project
 from rnnpose_ros.geometry.rotations import rotation_angle
@@ -194,9 +195,11 @@ def test_solver_steps_equal_the_published_ones(official, forced):
         torch.testing.assert_close(step["dT"], official.tensor("T_after")[i, 0, 0], rtol=0, atol=1e-5)
 
 
-def test_final_pose_equals_the_published_one(official):
+@pytest.mark.parametrize("engine", ["eager", "openvino"])
+def test_final_pose_equals_the_published_one(official, engine):
     config = RefinerConfig(cycles=official.cycles, iterations=official.iterations)
-    refiner = Refiner(official.network, WarpRenderer("cpu"), config)
+    network = accelerate(official.network, engine, precision="float32")
+    refiner = Refiner(network, WarpRenderer("cpu"), config)
     start = PoseHypothesis(label="object", T_camera_object=official.T_initial)
     (result,) = refiner.refine(official.frame, [start], {"object": official.model})
     theirs = official.tensor("Ti_pred")[0, 0].double()

@@ -113,8 +113,8 @@ def test_convex_upsampling_takes_each_pixel_from_the_cell_its_mask_names():
 def test_descriptors_of_a_window_are_those_of_the_whole_picture(window):
     network = Descriptor2D(8)
     decoded = network.decode(torch.rand(1, 3, 32, 32))
-    box, whole = Box(*window), network.describe(decoded, Box(0, 32, 0, 32))
-    torch.testing.assert_close(network.describe(decoded, box), box.cut(whole), rtol=1e-5, atol=1e-6)
+    box, whole = Box(*window), network.describe(decoded, [Box(0, 32, 0, 32)])
+    torch.testing.assert_close(network.describe(decoded, [box]), box.cut(whole), rtol=1e-5, atol=1e-6)
 
 
 @torch.no_grad()

@@ -111,10 +111,15 @@ def test_cached_pyramid_is_the_computed_one_and_a_damaged_file_is_computed_again
                 assert torch.equal(x, y)
 
 
-def test_cache_that_cannot_be_written_costs_a_warning_only(tmp_path, caplog):
+def test_pyramids_are_kept_in_the_users_cache_unless_it_cannot_be_written(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("RNNPOSE_CACHE", str(tmp_path))
+    build_pyramid(ball())
+    (kept,) = (tmp_path / "pyramids").iterdir()
+    kept.unlink()
     (tmp_path / "file").write_text("")
-    assert len(build_pyramid(ball(), cache=tmp_path / "file" / "folder").points) == 4
-    assert "cannot be kept" in caplog.text
+    monkeypatch.setenv("RNNPOSE_CACHE", str(tmp_path / "file"))
+    assert len(build_pyramid(ball()).points) == 4
+    assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
 
 
 def test_fingerprint_tells_vertex_order_faces_and_places_apart():

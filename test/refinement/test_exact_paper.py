@@ -112,7 +112,9 @@ def test_descriptors_of_the_photograph_lie_on_the_photograph(photograph, model) 
     network = network_of(CropConvention.EXACT)
     network.descriptor2d = PictureAsDescriptors()
     inputs = first_inputs(network, photograph, model)
-    shift = displacement_px(inputs.descriptors_photo[0, :3], inputs.photo[0], interior(inputs))
+    shift = displacement_px(
+        inputs.descriptors_photo[0].around(torch.zeros(0, 2))[:3], inputs.photo[0], interior(inputs)
+    )
     assert float(shift.norm()) < 0.01
 
 
