@@ -7,6 +7,7 @@ same methods, so that every convention around it stays what it is.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from itertools import chain
 
 from jaxtyping import Float
@@ -53,20 +54,28 @@ class CompiledDescriptor2D(Descriptor2D):
         self._graphs, self._bfloat16 = graphs, bfloat16
 
     def _half(self, image: Tensor) -> Float[Tensor, "B 192 h w"]:
-        (half,) = self._graphs.run("half", super()._half, (image,), bfloat16=self._bfloat16)
-        return half
+        return self._run("half", super()._half, image)
 
     def _fine(self, around: Tensor, taps: Tensor, bias: Tensor | None) -> Tensor:
         # Weights are constants of the graph; the bias depends on the picture.
-        def fine(x: Tensor) -> Tensor:
-            return super(CompiledDescriptor2D, self)._fine(x, taps, None)
+        def fine(x: Tensor, bias: Tensor) -> Tensor:
+            return super(CompiledDescriptor2D, self)._fine(x, taps, None) + bias[:, :, None, None]
 
-        (out,) = self._graphs.run("fine", fine, (around,), bfloat16=self._bfloat16)
-        return out if bias is None else out.add_(bias[:, None, None])
+        assert bias is not None
+        return self._run("fine", fine, around, bias[None])
 
     def _head(self, padded: Float[Tensor, "B 128 H W"]) -> Tensor:
-        (out,) = self._graphs.run("head", super()._head, (padded,), bfloat16=self._bfloat16)
-        return out
+        return self._run("head", super()._head, padded)
+
+    def _run(self, name: str, function: Callable[..., Tensor], maps: Tensor, *more: Tensor) -> Tensor:
+        """A graph from maps to maps, whose channels are last in memory, inside of the graph and outside."""
+
+        def channels_last(x: Tensor, *more: Tensor) -> Tensor:
+            return function(x.permute(0, 3, 1, 2), *more).permute(0, 2, 3, 1)
+
+        inputs = (maps.permute(0, 2, 3, 1), *more)
+        (out,) = self._graphs.run(name, channels_last, inputs, bfloat16=self._bfloat16)
+        return out.permute(0, 3, 1, 2)
 
 
 class CompiledRaftEncoder(RaftEncoder):

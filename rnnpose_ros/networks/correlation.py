@@ -43,8 +43,10 @@ class CorrelationPyramid:
         for level, volume in enumerate(self.levels):
             factor = 2**level
             uv = (centre - (0 if self.published else (factor - 1) / 2)) / factor
-            grid = uv.reshape(-1, 1, 1, 2) + window
-            values = F.grid_sample(volume, sampling_grid(grid, volume), align_corners=False, padding_mode="zeros")
+            h, w = volume.shape[-2:]
+            around = torch.stack([window[..., 0] * (2.0 / w), window[..., 1] * (2.0 / h)], -1)
+            grid = sampling_grid(uv.reshape(-1, 1, 1, 2), volume) + around
+            values = F.grid_sample(volume, grid, align_corners=False, padding_mode="zeros")
             samples.append(values.view(batch, height, width, side * side))
         return torch.cat(samples, -1).permute(0, 3, 1, 2)
 

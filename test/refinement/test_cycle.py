@@ -45,7 +45,7 @@ class Oracle(nn.Module):
         moved = transform((TRUTH @ inverse(self.T_render)).float(), points)
         self.target = project(moved, K).view(1, *depth.shape[1:], 2) / 8
         blank = torch.zeros(1, 4, *depth.shape[1:])
-        held = HeldInput(blank, blank, blank, blank)
+        held = HeldInput(blank, blank, blank, blank, channels=1)
         return EncodedPair(correlate(blank, blank, levels=1, radius=1), held, blank, blank), blank
 
     def update(self, pair, hidden, cells, flow):
