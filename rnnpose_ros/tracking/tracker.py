@@ -132,7 +132,8 @@ class Tracker:
         return bool(period_ns) and not track.is_lost and (self._stamp_ns or 0) - track.checked_ns >= period_ns
 
     def _programme(self, track: Track) -> str:
-        return RECHECK_SOURCE if self._is_due(track) else TRACK_SOURCE
+        """A lost object may have moved on meanwhile: the full programme looks for it."""
+        return RECHECK_SOURCE if track.is_lost or self._is_due(track) else TRACK_SOURCE
 
     def _own_start(self, track: Track) -> PoseHypothesis:
         source = self._programme(track)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rnnpose_ros.errors import ConfigError
-from rnnpose_ros.tracking.track import TRACK_SOURCE
+from rnnpose_ros.tracking.track import RECHECK_SOURCE, TRACK_SOURCE
 from rnnpose_ros.tracking.tracker import Tracker
 from rnnpose_ros.tracking.tracking_config import InitialPoseConfig, TrackingConfig
 from rnnpose_ros.types import PoseHypothesis, RefinementResult, RefinementStatus
@@ -71,6 +71,15 @@ def test_nothing_is_returned_for_a_lost_object_and_it_recovers_only_at_the_highe
     assert [item.label for item in lost.lost] == ["cube"]
     assert not run.frame(score=0.5).tracked, "between the two scores a lost object stays lost"
     assert run.frame(score=0.6).tracked[0].number == 0
+
+
+def test_a_lost_object_is_looked_for_by_the_full_programme_until_it_is_found() -> None:
+    run = Run()
+    sources = []
+    for score in (0.9, 0.1, 0.1, 0.9, 0.9):
+        run.frame(*([] if sources else [detected(0.0)]), score=score)
+        sources.append(run.starts[0].source)
+    assert sources == ["detector", TRACK_SOURCE, RECHECK_SOURCE, RECHECK_SOURCE, TRACK_SOURCE]
 
 
 def test_a_lost_object_is_forgotten_after_some_frames() -> None:
