@@ -78,8 +78,8 @@ def accelerate(
         network: Loaded, in evaluation mode, on the engine's device.
         engine: From :func:`choose_engine`.
         threads: Processor threads for compiled graphs; 0 for as many as torch has.
-        precision: Of a compiled ``paper`` network's convolutions, see ``networks.precision``; eagerly it always has
-            float32. The others know their own.
+        precision: Of a compiled ``paper`` network's convolutions: bfloat16 by name, else float32, which it always has
+            eagerly. The others know their own.
     """
     if engine == "cuda_graph" and isinstance(network, PaperNetwork):
         logger.info("the published network is computed eagerly: the engine 'cuda_graph' computes small and base")
@@ -93,5 +93,6 @@ def accelerate(
         GraphCache(cache_folder("graphs"), network), threads=threads or torch.get_num_threads()
     )
     if isinstance(network, PaperNetwork):
-        return compile_paper(network, graphs, bfloat16=use_bfloat16(precision, "cpu"))
+        # Published results are promised number for number: bfloat16 only where it is asked for.
+        return compile_paper(network, graphs, bfloat16=precision != "auto" and use_bfloat16(precision, "cpu"))
     return CompiledRnnposeNetwork(network, graphs)

@@ -56,7 +56,7 @@ class PaperShortConfig(PaperTrainingConfig):
     """A few hundred steps on a processor core, to see within minutes that an object can be learned; not published.
 
     Small crops of near views, in which 5 cm of depth can be seen; none of the object's own cut-outs around it; the
-    matching loss; a rate that gets somewhere in so few steps, for sigma more of it.
+    matching loss, and more of the pose's; a rate that gets somewhere in so few steps, for sigma more of it.
     """
 
     steps: int = param(300, doc="Budget in optimiser steps; where it is not 0, minutes do not count", bounds=(0, 10**9))
@@ -71,7 +71,7 @@ class PaperShortConfig(PaperTrainingConfig):
     sigma_rate: float = param(10.0, doc="Factor on sigma's learning rate", bounds=(0.0, 1000.0))
     mixed_precision: bool = param(True, doc="bfloat16 convolutions")
     average_decay: float = param(0.95, doc="Of the weights' exponential average", bounds=(0.0, 0.99999))
-    losses: PaperLossConfig = PaperLossConfig(matching=1.0)
+    losses: PaperLossConfig = PaperLossConfig(matching=1.0, pose=10.0)
     scenes: SceneConfig = SceneConfig(
         view=replace(_N1_ITSELF, object_px=(250.0, 450.0), distance_m=(0.2, 0.6)),
         look=LookRanges(occluder_share=0.0, cutouts=0, grey_share=0.0, pale_share=0.0),

@@ -89,3 +89,9 @@ def test_the_given_network_stays_as_it_was(network):
     assert not network.mixed_precision
     assert compiled.state_dict().keys() == before.keys()
     assert all(compiled.state_dict()[name].data_ptr() == network.state_dict()[name].data_ptr() for name in before)
+
+
+def test_the_published_network_is_compiled_in_float32_unless_less_is_asked_for(network):
+    precisions = {"auto": False, "float32": False, "bfloat16": True}
+    for precision, bfloat16 in precisions.items():
+        assert accelerate(network, "openvino", precision=precision).mixed_precision is bfloat16

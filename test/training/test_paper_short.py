@@ -93,10 +93,10 @@ def test_sigma_moves_by_its_own_rate(renderer, painted_egg) -> None:
 
 
 @pytest.mark.slow
-def test_half_a_short_run_lowers_the_pose_error_on_views_that_were_not_trained_on(
+def test_a_short_run_lowers_the_pose_error_on_views_that_were_not_trained_on(
     renderer, painted_egg, tmp_path: Path
 ) -> None:
-    recipe = make_recipe("paper-short", {"steps": 150}, renderer, objects=[painted_egg])
+    recipe = make_recipe("paper-short", {}, renderer, objects=[painted_egg])
     judge = make_recipe("paper-short", {"starts": 1}, renderer, objects=[painted_egg])
     views = views_of(painted_egg, judge, renderer, seed=999, count=32)
     T_start, T_true = views.T_camera_object_initial.float(), views.T_camera_object.float()
@@ -111,7 +111,8 @@ def test_half_a_short_run_lowers_the_pose_error_on_views_that_were_not_trained_o
     assert Trainer(recipe, renderer, tmp_path, objects=[painted_egg]).run()
     after, sigma = judged(), float(recipe.network.sigma.detach())
     figures = f"start {start}, before {before}, after {after}, sigma {sigma}"
-    assert after["final_pose"] < 0.95 * min(start, before["final_pose"]), figures
+    print(figures)
+    assert after["final_pose"] < 0.75 * min(start, before["final_pose"]), figures
     assert after["epe_cells"] < 0.6 * before["epe_cells"], figures
     assert after["circle"] < 0.6 * before["circle"], figures
-    assert sigma < 0.85, figures
+    assert sigma < 0.5, figures
