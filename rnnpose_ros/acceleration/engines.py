@@ -59,9 +59,9 @@ def engine_of(network: CorrespondenceNetwork | PaperNetwork) -> str:
     return "openvino" if compiled else "eager"
 
 
-def kernels_of(engine: str, network: CorrespondenceNetwork | PaperNetwork) -> Kernels:
-    """What an engine computes besides the network."""
-    if engine != "openvino" or isinstance(network, PaperNetwork):
+def kernels_of(network: CorrespondenceNetwork | PaperNetwork) -> Kernels:
+    """What the engine of an accelerated network computes besides it."""
+    if not isinstance(network, CompiledRnnposeNetwork):
         return Kernels()
     from rnnpose_ros.acceleration.alignment_kernel import fused_descend
     from rnnpose_ros.acceleration.solver_kernel import fused_robust_step
@@ -76,11 +76,17 @@ def accelerate(
 
     Args:
         network: Loaded, in evaluation mode, on the engine's device.
-        engine: From :func:`choose_engine`.
+        engine: One of :data:`ENGINES`; "auto" leaves the published network to torch unless bfloat16 is asked for: in
+            float32 its graphs are no faster.
         threads: Processor threads for compiled graphs; 0 for as many as torch has.
         precision: Of a compiled ``paper`` network's convolutions: bfloat16 by name, else float32, which it always has
             eagerly. The others know their own.
+
+    Raises:
+        ConfigError, BackendUnavailableError: As :func:`choose_engine`.
     """
+    by_itself = engine == "auto" and isinstance(network, PaperNetwork) and precision != "bfloat16"
+    engine = "eager" if by_itself else choose_engine(engine, next(network.parameters()).device)
     if engine == "cuda_graph" and isinstance(network, PaperNetwork):
         logger.info("the published network is computed eagerly: the engine 'cuda_graph' computes small and base")
         return network

@@ -92,11 +92,11 @@ def load_refiner(
 
     config = build(RefinerConfig, parse_settings(settings))
     backend = make_renderer(renderer, device)
-    chosen = choose_engine(engine, device)
+    choose_engine(engine, device)  # before anything is loaded
     plain, info = load_network(weights or default_weights(), device=device, precision=precision)
-    network = accelerate(plain, chosen, threads=threads, precision=precision)
+    network = accelerate(plain, engine, threads=threads, precision=precision)
     calibration = Calibration.from_mapping(info.calibration)
-    return Refiner(network, backend, config, calibration=calibration, kernels=kernels_of(chosen, network))
+    return Refiner(network, backend, config, calibration=calibration, kernels=kernels_of(network))
 
 
 def make_paper_refiner(
@@ -136,7 +136,7 @@ def make_paper_refiner(
 
     config = build(RefinerConfig, parse_settings(settings))
     backend = make_renderer(renderer, device)
-    chosen = choose_engine(engine, device)
+    choose_engine(engine, device)  # before anything is loaded
     if weights is None:
         torch.manual_seed(0)
         network = PaperNetwork(PaperConfig(input_scaling="published")).to(device).eval()
@@ -147,4 +147,4 @@ def make_paper_refiner(
             raise InputError(f"{weights} holds a network of family {loaded.config.family!r}, not 'paper'")
         network = loaded
         network.trained_for = TrainedFor(convention=loaded.trained_for.convention)
-    return Refiner(accelerate(network, chosen, threads=threads, precision=precision), backend, config)
+    return Refiner(accelerate(network, engine, threads=threads, precision=precision), backend, config)

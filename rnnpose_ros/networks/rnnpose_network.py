@@ -6,6 +6,7 @@ One set of weights serves any mesh. The refinement loop (``refinement/refiner.py
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -114,7 +115,8 @@ class RnnposeNetwork(nn.Module):
         self.descriptor = nn.Conv2d(c.feature_channels, c.descriptor_channels, 1)
         lookup_channels = c.correlation_levels * (2 * c.correlation_radius + 1) ** 2
         self.update_block = UpdateBlock(lookup_channels, hidden=c.hidden_channels, context=c.context_channels)
-        self.log_sigma = nn.Parameter(torch.tensor(0.5).log())
+        # By math: torch's logarithm on the meta device imports its whole compiler, seconds of every start.
+        self.log_sigma = nn.Parameter(torch.tensor(math.log(0.5)))
         self.mixed_precision = False
         """Convolutions in bfloat16; correlation, similarity and everything geometric stay in float32."""
 

@@ -73,11 +73,11 @@ def load_engine(config: NodeConfig) -> PoseEngine:
     device = choose_device(config.device)
     renderer = make_renderer(config.renderer, device)
     weights = resolve_path(config.weights) if config.weights else own_weights(config) or default_weights()
-    chosen = choose_engine(config.engine, device)
+    choose_engine(config.engine, device)  # before anything is loaded
     plain, info = load_network(weights, device=device, precision=config.precision)
-    network = accelerate(plain, chosen, threads=config.threads, precision=config.precision)
+    network = accelerate(plain, config.engine, threads=config.threads, precision=config.precision)
     calibration = Calibration.from_mapping(info.calibration)
-    return Refiner(network, renderer, config.refine, calibration=calibration, kernels=kernels_of(chosen, network))
+    return Refiner(network, renderer, config.refine, calibration=calibration, kernels=kernels_of(network))
 
 
 def own_weights(config: NodeConfig) -> Path | None:

@@ -95,3 +95,8 @@ def test_the_published_network_is_compiled_in_float32_unless_less_is_asked_for(n
     precisions = {"auto": False, "float32": False, "bfloat16": True}
     for precision, bfloat16 in precisions.items():
         assert accelerate(network, "openvino", precision=precision).mixed_precision is bfloat16
+
+
+@pytest.mark.parametrize(("precision", "engine"), [("auto", "eager"), ("float32", "eager"), ("bfloat16", "openvino")])
+def test_left_to_itself_it_is_compiled_only_where_that_is_faster(network, precision, engine):
+    assert engine_of(accelerate(network, "auto", precision=precision)) == engine

@@ -227,7 +227,7 @@ def test_packed_tensors_come_out_as_they_went_in() -> None:
 
 def test_it_is_taken_by_name_and_refused_elsewhere_with_the_remedy() -> None:
     assert choose_engine("auto", "cuda") == "eager"
-    assert kernels_of("cuda_graph", RnnposeNetwork()) == Kernels()
+    assert kernels_of(RnnposeNetwork()) == Kernels()
     with pytest.raises(BackendUnavailableError, match="take the device cuda"):
         choose_engine("cuda_graph", "cpu")
     if not torch.cuda.is_available():

@@ -52,7 +52,9 @@ def test_a_module_that_cannot_be_frozen_is_named(tiny_recipe: TinyRecipe) -> Non
 
 
 def test_an_unknown_recipe_is_named() -> None:
-    with pytest.raises(ConfigError, match="unknown recipe 'best': expected one of generic, paper, paper-short, finetune"):
+    with pytest.raises(
+        ConfigError, match="unknown recipe 'best': expected one of generic, paper, paper-short, finetune"
+    ):
         make_recipe("best", {}, WarpRenderer("cpu"))
 
 
