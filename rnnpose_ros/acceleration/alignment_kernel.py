@@ -19,7 +19,7 @@ from torch import Tensor
 
 from rnnpose_ros.acceleration.solver_kernel import mat66, rotation, solved, vec6
 from rnnpose_ros.geometry.camera import NEAR_M
-from rnnpose_ros.refinement.alignment import SETTLED, Descent
+from rnnpose_ros.refinement.alignment import LEAST_SCALE, LEAST_VARIANCE, OUTLIER_SCALE, SETTLED, Descent
 from rnnpose_ros.refinement.comparison import Comparison
 from rnnpose_ros.rendering.warp_renderer import shared_memory, start_warp
 
@@ -27,6 +27,8 @@ wp.set_module_options({"enable_backward": False})
 
 _NEAR = wp.constant(NEAR_M)
 _SETTLED = wp.constant(wp.float64(SETTLED))
+_OUTLIER_SCALE, _LEAST_SCALE = wp.constant(OUTLIER_SCALE), wp.constant(LEAST_SCALE)
+_LEAST_VARIANCE = wp.constant(wp.float64(LEAST_VARIANCE))
 _BINS = wp.constant(4096)
 """Of the median: it is found to a hundredth of a percent of the largest residual."""
 
@@ -222,7 +224,7 @@ def _equations(s: _Pictures, m: _Scratch, T: wp.mat44d, T_object_render: wp.mat4
     t = wp.vec3f(float(move[0, 3]), float(move[1, 3]), float(move[2, 3]))
     product, square = _compare(s, m, s.K * R, s.K * t)
     agreement = product / wp.max(wp.sqrt(square * square_render), wp.float64(1.0e-6))
-    scale = wp.max(1.5 * 1.48 * _median_residual(s, m), 0.15)
+    scale = wp.max(_OUTLIER_SCALE * _median_residual(s, m), _LEAST_SCALE)
     moved = wp.transform_point(T, s.centre)
     centre = wp.vec3f(float(moved[0]), float(moved[1]), float(moved[2]))
     H, b = mat66(), vec6()
@@ -237,7 +239,7 @@ def _equations(s: _Pictures, m: _Scratch, T: wp.mat44d, T_object_render: wp.mat4
         b = b - wp.float64(residual) * weighted
         cost = cost + w * wp.float64(residual) * wp.float64(residual)
         total = total + w
-    factor = s.pixels_each / (wp.max(cost / total, wp.float64(0.01)) * s.correlated_px)
+    factor = s.pixels_each / (wp.max(cost / total, _LEAST_VARIANCE) * s.correlated_px)
     return factor * H, factor * b, agreement
 
 

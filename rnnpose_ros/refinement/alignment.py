@@ -30,6 +30,12 @@ SETTLED = 1e-4
 """A step shorter than this, (v / D, omega) together, is the last."""
 SLACK = 0.01
 """The best fit, which counts outliers little, may agree so much less than its start, where everything counts."""
+OUTLIER_SCALE = 1.5 * 1.48
+"""Of the median residual: half again its standard deviation, were residuals Gaussian; from there on one counts less."""
+LEAST_SCALE = 0.15
+"""Of normalised residuals, under which nothing counts as an outlier."""
+LEAST_VARIANCE = 0.01
+"""Of normalised residuals, however well the pictures agree."""
 _FARTHEST = 4.0
 """Standard deviations of the network's solution that the alignment may move it by."""
 
@@ -155,10 +161,10 @@ def normal_equations(comparison: Comparison, T_camera_object: Float[Tensor, "4 4
     fx, fy = c.K[0, 0], c.K[1, 1]
     along = torch.stack([gu * fx, gv * fy, c.K[0, 2] * gu + c.K[1, 2] * gv - gu * u - gv * v]) / z.clamp_min(NEAR_M)
     J = torch.cat([along * c.diameter, torch.linalg.cross(moved - centre[:, None], along, dim=0)])
-    scale = (1.5 * 1.48 * residual.abs().median()).clamp_min(0.15)
+    scale = (OUTLIER_SCALE * residual.abs().median()).clamp_min(LEAST_SCALE)
     weights = c.weights / (1 + (residual / scale) ** 2)
     variance = (weights * residual * residual).sum() / weights.sum()
-    weights = weights * (c.pixels_each / (variance.clamp_min(0.01) * c.config.correlated_px))
+    weights = weights * (c.pixels_each / (variance.clamp_min(LEAST_VARIANCE) * c.config.correlated_px))
     products = ((J * weights) @ torch.cat([J, residual[None]]).T).double()
     # One transfer from the device for all that the processor needs.
     found = torch.cat([products.flatten(), _agreement(photo, c.render).double()[None]]).cpu()
