@@ -2,8 +2,8 @@
 
 The engine is not run again. Each episode's trials are judged anew, in order, as the tracker would: a pose from a
 detector must reach ``recover_score``, one that is followed ``lost_score``, and either must stay within the bounds on
-uncertainty and motion. Other thresholds would have led to other starts after a picture's first ones, which no
-recording has: so what is chosen here is to be measured again, on other pictures.
+uncertainty (for one that is followed a wider one) and motion. Other thresholds would have led to other starts after a
+picture's first ones, which no recording has: so what is chosen here is to be measured again, on other pictures.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from rnnpose_ros.evaluation.trap_trials import TrapTrial
 from rnnpose_ros.tracking.tracking_config import TrackingConfig
+from rnnpose_ros.tracking.trust import most_uncertainty
 
 RECOVER_SCORES = (0.35, 0.45, 0.55, 0.65, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98)
 UNCERTAINTIES = (0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.12, 0.15, 0.2, 0.3, 0.5)
@@ -63,7 +64,8 @@ def judge_trials(trials: Sequence[TrapTrial], config: TrackingConfig) -> Thresho
         for _, picture in itertools.groupby(episode, key=lambda trial: trial.picture):
             shown = list(picture)
             needed = config.lost_score if follows else config.recover_score
-            verdicts = [_verdict(trial, config, needed=needed) for trial in shown]
+            most = most_uncertainty(config, is_tracked=follows)
+            verdicts = [_verdict(trial, config, needed=needed, most_uncertainty=most) for trial in shown]
             passed = [trial for trial, verdict in zip(shown, verdicts, strict=True) if not verdict]
             published += len(passed)
             wrong += sum(not trial.is_right for trial in passed)
@@ -73,14 +75,14 @@ def judge_trials(trials: Sequence[TrapTrial], config: TrackingConfig) -> Thresho
     return ThresholdOutcome(config, published, wrong, TrapLosses(fair=sum(reasons.values()), **reasons))
 
 
-def _verdict(trial: TrapTrial, config: TrackingConfig, *, needed: float) -> str:
+def _verdict(trial: TrapTrial, config: TrackingConfig, *, needed: float, most_uncertainty: float) -> str:
     """Why a trial does not pass, as a field of :class:`TrapLosses`; empty where it passes."""
     if not trial.is_usable:
         return "failed"
     if 0.0 < config.max_translation < trial.moved_m or 0.0 < config.max_rotation < trial.turned_rad:
         return "ran_away"
     # Written so that NaN is unsure, as the tracker has it.
-    if config.max_uncertainty and not trial.uncertainty <= config.max_uncertainty:
+    if most_uncertainty and not trial.uncertainty <= most_uncertainty:
         return "unsure"
     return "low_score" if trial.score < needed else ""
 

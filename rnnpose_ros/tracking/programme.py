@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
+from rnnpose_ros.refinement.status import SCORE_MEASURES
 from rnnpose_ros.tracking.track import TRACK_SOURCE
 from rnnpose_ros.tracking.tracking_config import TrackingConfig
 from rnnpose_ros.types import ImageFrame, ObjectModel, PoseHypothesis, RefinementResult
+
+LEAST_AGREEMENT = 0.4
+"""Correlation of render and photograph under which nothing is followed."""
+_SLACK = 0.05
+"""Loss of correlation from one picture to the next at which an object is still followed: it turns, light changes."""
 
 
 @runtime_checkable
@@ -68,11 +75,9 @@ def refine_starts(
         trace: Keep in the results what debug pictures are drawn from.
     """
     by_index: dict[int, RefinementResult] = {}
-    led, follower = [i for i, start in enumerate(starts) if start.measures is not None], short or engine
-    if led and not trace and isinstance(follower, Follower):
-        part = [starts[i] for i in led]
-        followed = follower.follow(frame, part, objects, least_agreement=config.follow_agreement)
-        by_index = {i: result for i, result in zip(led, followed, strict=True) if result is not None}
+    follower = short or engine
+    if not trace and isinstance(follower, Follower):
+        by_index = _follow(follower, frame, starts, objects, config)
     known = [i for i, start in enumerate(starts) if start.source == TRACK_SOURCE and i not in by_index]
     fresh = [i for i, start in enumerate(starts) if start.source != TRACK_SOURCE and i not in by_index]
     programmes = ((known, short or engine, config.cycles, config.iterations), (fresh, engine, None, None))
@@ -82,3 +87,27 @@ def refine_starts(
             results = runs.refine(frame, part, objects, cycles=cycles, iterations=iterations, trace=trace)
             by_index.update(zip(indices, results, strict=True))
     return [by_index[i] for i in range(len(starts))]
+
+
+def _follow(
+    follower: Follower,
+    frame: ImageFrame,
+    starts: Sequence[PoseHypothesis],
+    objects: Mapping[str, ObjectModel],
+    config: TrackingConfig,
+) -> dict[int, RefinementResult]:
+    """What could be followed of the starts that may be, by index."""
+    needed = {i: _agreement_needed(s.measures, config) for i, s in enumerate(starts) if s.measures is not None}
+    found: dict[int, RefinementResult] = {}
+    for least in sorted(set(needed.values())):
+        indices = [i for i in needed if needed[i] == least]
+        results = follower.follow(frame, [starts[i] for i in indices], objects, least_agreement=least)
+        found.update((i, r) for i, r in zip(indices, results, strict=True) if r is not None)
+    return found
+
+
+def _agreement_needed(measures: Sequence[float], config: TrackingConfig) -> float:
+    """Nearly what it was in the last picture, in few steps so that objects go together."""
+    last = measures[SCORE_MEASURES.index("agreement")]
+    steps = math.floor((last - _SLACK) / _SLACK)
+    return min(config.follow_agreement, max(LEAST_AGREEMENT, steps * _SLACK))

@@ -64,9 +64,16 @@ class Track:
     upstream_id: str
     """What the detector calls it; empty when it has no name for it."""
     T_camera_object: Float[Tensor, "4 4"]
+    """Where it was last seen."""
     score: float
+    seen_ns: int = 0
+    """Stamp of the picture that :attr:`T_camera_object` is of."""
+    velocity: Float[Tensor, "6"] | None = None
+    """See :func:`~rnnpose_ros.tracking.motion.velocity`; None until two pictures showed it."""
     lost_frames: int = 0
-    """Pictures in a row that did not show it."""
+    """Pictures in a row for which it was not published."""
+    lost_ns: int = 0
+    """Stamp of the first of them."""
     disagreements: int = 0
     """Poses from outside in a row that say it is elsewhere."""
     confirmed_ns: int = 0
@@ -75,8 +82,10 @@ class Track:
     """Stamp of the last refinement by the full programme."""
     measures: tuple[float, ...] | None = None
     """Of its last result."""
-    network_ns: int = 0
+    asked_ns: int = 0
     """Stamp of the last picture that the network looked at."""
+    network_misses: int = 0
+    """Times in a row that what the network found was not believed."""
 
     @property
     def key(self) -> tuple[str, int]:
@@ -93,11 +102,13 @@ class Track:
         """The name under which it is published."""
         return self.upstream_id or object_name(self.label, self.number)
 
-    def start(self, *, source: str, may_be_followed: bool = False) -> PoseHypothesis:
-        """Its last result as a start pose."""
+    def start(
+        self, T_camera_object: Float[Tensor, "4 4"], *, source: str, may_be_followed: bool = False
+    ) -> PoseHypothesis:
+        """Where it should be now, as a start pose."""
         return PoseHypothesis(
             label=self.label,
-            T_camera_object=self.T_camera_object,
+            T_camera_object=T_camera_object,
             score=self.score,
             source=source,
             instance_id=self.upstream_id,

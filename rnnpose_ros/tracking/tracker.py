@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from rnnpose_ros.refinement.status import SCORE_MEASURES
 from rnnpose_ros.tracking.association import associate
-from rnnpose_ros.tracking.symmetric_pose import is_twin, nearest_member
+from rnnpose_ros.tracking.renewal import expected_pose, may_be_followed, moved, renewed, worth
+from rnnpose_ros.tracking.search import SHORT_TRIES, SearchBudget
+from rnnpose_ros.tracking.symmetric_pose import is_twin
 from rnnpose_ros.tracking.track import (
     RECHECK_SOURCE,
     TRACK_SOURCE,
@@ -51,6 +52,7 @@ class Tracker:
         self.initial_pose = initial_pose or InitialPoseConfig()
         self._objects = objects or {}
         self._upstream = UpstreamJudge()
+        self._search = SearchBudget()
         self._tracks: list[Track] = []
         self._starts: list[Start] = []
         self._stamp_ns: int | None = None
@@ -59,14 +61,16 @@ class Tracker:
         """Forget every object."""
         self._tracks.clear()
         self._upstream.reset()
+        self._search.reset()
         self._stamp_ns = None
 
     def begin_frame(self, stamp_ns: int, hypotheses: Sequence[PoseHypothesis]) -> list[PoseHypothesis]:
         """The poses to refine on this picture.
 
-        A healthy track starts from its own last result. A pose from outside is added where no track of its
-        class is healthy, where it contradicts what is tracked again and again, and when a track is due for
-        its re-check.
+        A healthy track starts from its own last result, moved on as it moved before. A pose from outside is added
+        where no track of its class is healthy, where it contradicts what is tracked again and again, and when a
+        track is due for its re-check. What is not found is not looked for in every picture while other objects are
+        tracked; see :mod:`.search`.
 
         Args:
             stamp_ns: The picture's.
@@ -76,8 +80,9 @@ class Tracker:
         outside: list[Start] = []
         for label in dict.fromkeys(h.label for h in hypotheses):
             outside += self._judge(label, [h for h in hypotheses if h.label == label], stamp_ns)
-        own = [Start(self._own_start(track), track.key) for track in self._tracks]
-        self._starts = own + outside
+        searched = self._search.spend_on_lost(self._tracks, stamp_ns=stamp_ns, period_s=self.tracking.search_period)
+        own = [Start(self._own_start(track, is_searched=track.key in searched), track.key) for track in self._tracks]
+        self._starts = own + self._affordable(outside, stamp_ns)
         self._note_checks(stamp_ns)
         return [start.hypothesis for start in self._starts]
 
@@ -87,29 +92,57 @@ class Tracker:
             raise ValueError(f"expected {len(self._starts)} results, one for each start pose, got {len(results)}")
         outcomes = [(start, self._questioned(start, r)) for start, r in zip(self._starts, results, strict=True)]
         self._starts = []
+        self._note_misses(outcomes)
         kept: list[tuple[Track, RefinementResult]] = []
         lost: list[LostObject] = []
         for track in self._tracks:
-            best = max((r for start, r in outcomes if start.key == track.key), key=_worth)
-            kept.append(self._renew(track, best))
+            start, best = max((o for o in outcomes if o[0].key == track.key), key=lambda outcome: worth(outcome[1]))
+            model, now_ns = self._objects.get(track.label), self._stamp_ns or 0
+            kept.append(renewed(track, best, model, self.tracking, now_ns=now_ns, is_own=_is_own(start)))
         for start, result in outcomes:
             if start.key is None and not self._admit(kept, start.hypothesis, result):
                 lost.append(LostObject(start.hypothesis.label, result))
         kept = self._without_twins(kept)
         lost += [LostObject(track.label, result, object_name(*track.key)) for track, result in kept if track.is_lost]
-        self._tracks = [track for track, _ in kept if track.lost_frames <= self.tracking.max_lost_frames]
+        self._tracks = [track for track, _ in kept if not self._is_forgotten(track)]
         return FrameOutcome(tuple(_published(t, r) for t, r in kept if not t.is_lost), tuple(lost))
 
     def _questioned(self, start: Start, result: RefinementResult) -> RefinementResult:
-        return doubted(result, start.hypothesis, self._objects.get(start.hypothesis.label), self.tracking)
+        is_tracked = _is_own(start) and any(t.key == start.key and not t.is_lost for t in self._tracks)
+        model = self._objects.get(start.hypothesis.label)
+        return doubted(result, start.hypothesis, model, self.tracking, is_tracked=is_tracked)
+
+    def _affordable(self, outside: list[Start], stamp_ns: int) -> list[Start]:
+        """Those poses from outside whose class was found lately, or not looked for; all while nothing is tracked."""
+        if all(track.is_lost for track in self._tracks):
+            return outside
+        period_s = self.tracking.search_period
+        return [
+            start
+            for start in outside
+            if self._search.allows_outside(start.hypothesis.label, stamp_ns=stamp_ns, period_s=period_s)
+        ]
+
+    def _note_misses(self, outcomes: Sequence[tuple[Start, RefinementResult]]) -> None:
+        """Of which classes poses from outside led to something that is believed."""
+        outside = [(start.hypothesis.label, result) for start, result in outcomes if not _is_own(start)]
+        found = {label for label, result in outside if worth(result) >= self.tracking.recover_score}
+        for label in dict.fromkeys(label for label, _ in outside):
+            self._search.note_outside(label, stamp_ns=self._stamp_ns or 0, found=label in found)
+
+    def _is_forgotten(self, track: Track) -> bool:
+        """Lost for too long; in the first picture without it that is no time yet."""
+        return track.is_lost and (self._stamp_ns or 0) - track.lost_ns > self.tracking.max_lost_time * _NS_PER_S
 
     def _age_tracks(self, stamp_ns: int) -> None:
         last, self._stamp_ns = self._stamp_ns, stamp_ns
         if not self.tracking.enabled or (last is not None and stamp_ns < last):
             self._tracks = []
             self._upstream.reset()
+            self._search.reset()
         elif last is not None and stamp_ns - last > self.tracking.max_gap * _NS_PER_S:
-            self._tracks = [replace(track, lost_frames=max(1, track.lost_frames)) for track in self._tracks]
+            # Where it was then says little: the full programme looks at once.
+            self._tracks = [replace(t, lost_frames=SHORT_TRIES + 1, lost_ns=stamp_ns) for t in self._tracks]
 
     def _judge(self, label: str, hypotheses: list[PoseHypothesis], stamp_ns: int) -> list[Start]:
         """The starts that poses of one class are worth; their tracks are confirmed or doubted."""
@@ -131,50 +164,22 @@ class Tracker:
         period_ns = self.tracking.recheck_period * _NS_PER_S
         return bool(period_ns) and not track.is_lost and (self._stamp_ns or 0) - track.checked_ns >= period_ns
 
-    def _programme(self, track: Track) -> str:
-        """A lost object may have moved on meanwhile: the full programme looks for it."""
-        return RECHECK_SOURCE if track.is_lost or self._is_due(track) else TRACK_SOURCE
-
-    def _own_start(self, track: Track) -> PoseHypothesis:
-        source = self._programme(track)
-        return track.start(source=source, may_be_followed=source == TRACK_SOURCE and self._may_be_followed(track))
-
-    def _may_be_followed(self, track: Track) -> bool:
-        """Whether the pictures agreed enough to do without the network, which has looked not long ago."""
-        if track.is_lost or track.measures is None:
-            return False
-        since_s = ((self._stamp_ns or 0) - track.network_ns) / _NS_PER_S
-        agreement = track.measures[SCORE_MEASURES.index("agreement")]
-        return agreement >= self.tracking.follow_agreement and since_s < self.tracking.network_period
+    def _own_start(self, track: Track, *, is_searched: bool) -> PoseHypothesis:
+        now_ns = self._stamp_ns or 0
+        source = RECHECK_SOURCE if is_searched or self._is_due(track) else TRACK_SOURCE
+        T = expected_pose(track, self._objects.get(track.label), self.tracking, now_ns=now_ns)
+        is_led = source == TRACK_SOURCE and may_be_followed(track, self.tracking, now_ns=now_ns)
+        return track.start(T, source=source, may_be_followed=is_led)
 
     def _note_checks(self, stamp_ns: int) -> None:
         checked = {start.key for start in self._starts if start.hypothesis.source != TRACK_SOURCE}
         self._tracks = [replace(t, checked_ns=stamp_ns) if t.key in checked else t for t in self._tracks]
 
-    def _renew(self, track: Track, result: RefinementResult) -> tuple[Track, RefinementResult]:
-        needed = self.tracking.recover_score if track.is_lost else self.tracking.lost_score
-        if _worth(result) < needed:
-            return replace(track, lost_frames=track.lost_frames + 1), result
-        return self._moved(track, result)
-
-    def _moved(self, track: Track, result: RefinementResult) -> tuple[Track, RefinementResult]:
-        """The track at a result that is believed, both at the symmetric pose nearest to the track's last one."""
-        result = nearest_member(result, self._objects.get(track.label), track.T_camera_object)
-        moved = replace(
-            track,
-            T_camera_object=result.T_camera_object,
-            score=result.score,
-            lost_frames=0,
-            measures=result.measures,
-            network_ns=(self._stamp_ns or 0) if result.by_network else track.network_ns,
-        )
-        return moved, result
-
     def _admit(
         self, kept: list[tuple[Track, RefinementResult]], hypothesis: PoseHypothesis, result: RefinementResult
     ) -> bool:
         """Take a result in that no track stands behind; False when it is not believed."""
-        if _worth(result) < self.tracking.recover_score:
+        if worth(result) < self.tracking.recover_score:
             return False
         label = hypothesis.label
         peers = [i for i, (track, _) in enumerate(kept) if track.label == label]
@@ -194,7 +199,8 @@ class Tracker:
             # A duplicate of a better track is no loss; an object that found no place is one.
             return same is not None
         renamed = replace(track, upstream_id=hypothesis.instance_id or track.upstream_id, disagreements=0)
-        kept[rival] = self._moved(renamed, result)
+        model, now_ns = self._objects.get(label), self._stamp_ns or 0
+        kept[rival] = moved(renamed, result, model, self.tracking, now_ns=now_ns, is_own=False)
         return True
 
     def _index_at(self, label: str, result: RefinementResult, tracks: list[Track]) -> int | None:
@@ -221,10 +227,11 @@ class Tracker:
             upstream_id=hypothesis.instance_id,
             T_camera_object=result.T_camera_object,
             score=result.score,
+            seen_ns=now,
             confirmed_ns=now,
             checked_ns=now,
             measures=result.measures,
-            network_ns=now,
+            asked_ns=now,
         )
 
     def _without_twins(self, kept: list[tuple[Track, RefinementResult]]) -> list[tuple[Track, RefinementResult]]:
@@ -247,8 +254,9 @@ class Tracker:
         return alone
 
 
-def _worth(result: RefinementResult) -> float:
-    return result.score if result.is_usable else -1.0
+def _is_own(start: Start) -> bool:
+    """The start is the tracker's, not from outside."""
+    return start.hypothesis.source in (TRACK_SOURCE, RECHECK_SOURCE)
 
 
 def _standing(track: Track) -> float:

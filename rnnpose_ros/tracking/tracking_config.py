@@ -37,6 +37,13 @@ class TrackingConfig:
         bounds=(0.0, 3600.0),
         dynamic=True,
     )
+    doubt_period: float = param(
+        0.1,
+        doc="The same where render and photograph agree less than follow_agreement, but still somewhat.",
+        unit="s",
+        bounds=(0.0, 3600.0),
+        dynamic=True,
+    )
     lost_score: float = param(0.35, doc="A tracked object under this score is lost.", bounds=(0.0, 1.0), dynamic=True)
     recover_score: float = param(
         0.55, doc="A new or lost object must reach this score to be published.", bounds=(0.0, 1.0), dynamic=True
@@ -58,12 +65,32 @@ class TrackingConfig:
     max_uncertainty: float = param(
         0.1,
         doc="A result whose covariance predicts a larger error of the object's outline, in diameters, is not "
-        "believed; 0: any is.",
+        "believed, nor one of a tracked object from half as much again on; 0: any is.",
         bounds=(0.0, 10.0),
         dynamic=True,
     )
-    max_lost_frames: int = param(
-        3, doc="Pictures in which a lost object is looked for where it was last seen.", bounds=(1, 100), dynamic=True
+    max_lost_time: float = param(
+        2.0,
+        doc="So long a lost object is looked for where it was last seen, and at least in one picture.",
+        unit="s",
+        bounds=(0.0, 60.0),
+        dynamic=True,
+    )
+    search_period: float = param(
+        1.0,
+        doc="While another object is tracked, so often at most a lost one is looked for by the full programme, and a "
+        "pose from outside refined whose class was not found; 0: no such limit.",
+        unit="s",
+        bounds=(0.0, 60.0),
+        dynamic=True,
+    )
+    prediction: float = param(
+        0.2,
+        doc="Up to such a time after the last picture a tracked object's motion is carried on for the next start; "
+        "0: never.",
+        unit="s",
+        bounds=(0.0, 2.0),
+        dynamic=True,
     )
     max_gap: float = param(
         1.5,

@@ -12,9 +12,18 @@ from rnnpose_ros.tracking.association import pose_distance
 from rnnpose_ros.tracking.tracking_config import TrackingConfig
 from rnnpose_ros.types import ObjectModel, PoseHypothesis, RefinementResult, RefinementStatus
 
+_HELD = 1.5
+"""A tracked object may be so many times as unsure as one that is new or lost: its last pictures speak for it, and
+without a margin it would come and go where it lies near the bound."""
+
 
 def doubted(
-    result: RefinementResult, start: PoseHypothesis, model: ObjectModel | None, config: TrackingConfig
+    result: RefinementResult,
+    start: PoseHypothesis,
+    model: ObjectModel | None,
+    config: TrackingConfig,
+    *,
+    is_tracked: bool = False,
 ) -> RefinementResult:
     """The result, marked DIVERGED or UNCERTAIN where it is; as it came where it failed already.
 
@@ -23,12 +32,20 @@ def doubted(
         start: Where it began.
         model: Of the object; without it symmetries and size are not known, and nothing is uncertain.
         config: How far and how unsure is too much; 0 for no bound.
+        is_tracked: The start is of an object that the last picture showed.
     """
     if not result.is_usable:
         return result
     if _ran_away(result, start, model, config):
         return replace(result, status=RefinementStatus.DIVERGED)
-    return replace(result, status=RefinementStatus.UNCERTAIN) if _is_unsure(result, model, config) else result
+    if _is_unsure(result, model, most_uncertainty(config, is_tracked=is_tracked)):
+        return replace(result, status=RefinementStatus.UNCERTAIN)
+    return result
+
+
+def most_uncertainty(config: TrackingConfig, *, is_tracked: bool) -> float:
+    """The largest :func:`predicted_motion` that is believed, diameters; 0 for no bound."""
+    return config.max_uncertainty * (_HELD if is_tracked else 1.0)
 
 
 def predicted_motion(covariance: Float[Tensor, "6 6"], *, diameter: float) -> float:
@@ -41,11 +58,11 @@ def predicted_motion(covariance: Float[Tensor, "6 6"], *, diameter: float) -> fl
     return math.sqrt(squared) if squared >= 0.0 else math.nan
 
 
-def _is_unsure(result: RefinementResult, model: ObjectModel | None, config: TrackingConfig) -> bool:
-    if model is None or result.covariance is None or not config.max_uncertainty:
+def _is_unsure(result: RefinementResult, model: ObjectModel | None, most: float) -> bool:
+    if model is None or result.covariance is None or not most:
         return False
     # Written so that NaN is unsure.
-    return not predicted_motion(result.covariance, diameter=model.diameter) <= config.max_uncertainty
+    return not predicted_motion(result.covariance, diameter=model.diameter) <= most
 
 
 def _ran_away(

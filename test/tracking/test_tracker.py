@@ -73,22 +73,37 @@ def test_nothing_is_returned_for_a_lost_object_and_it_recovers_only_at_the_highe
     assert run.frame(score=0.6).tracked[0].number == 0
 
 
-def test_a_lost_object_is_looked_for_by_the_full_programme_until_it_is_found() -> None:
+def test_a_lost_object_is_looked_for_twice_by_the_short_programme_then_by_the_full_one() -> None:
     run = Run()
     sources = []
-    for score in (0.9, 0.1, 0.1, 0.9, 0.9):
+    for score in (0.9, 0.1, 0.1, 0.1, 0.9, 0.9):
         run.frame(*([] if sources else [detected(0.0)]), score=score)
         sources.append(run.starts[0].source)
-    assert sources == ["detector", TRACK_SOURCE, RECHECK_SOURCE, RECHECK_SOURCE, TRACK_SOURCE]
+    assert sources == ["detector", *[TRACK_SOURCE] * 3, RECHECK_SOURCE, TRACK_SOURCE]
 
 
-def test_a_lost_object_is_forgotten_after_some_frames() -> None:
-    run = Run(TrackingConfig(max_lost_frames=2))
+@pytest.mark.parametrize("rate_hz", [60.0, 10.0, 2.0])
+def test_a_lost_object_is_looked_for_as_long_at_any_rate(rate_hz: float) -> None:
+    period_ns = round(1e9 / rate_hz)
+    run = Run(TrackingConfig(max_lost_time=1.2))
+    run.frame(detected(0.0), after_ns=period_ns)
+    run.frame(score=0.1, after_ns=period_ns)
+    lost_ns = run.stamp_ns
+    while run.starts:
+        run.frame(score=0.1, after_ns=period_ns)
+    looked_s = 1e-9 * (run.stamp_ns - period_ns - lost_ns)
+    assert 1.2 < looked_s <= 1.2 + 1.0 / rate_hz + 1e-6
+
+
+def test_a_lost_object_is_looked_for_once_at_least() -> None:
+    run = Run(TrackingConfig(max_lost_time=0.0))
     run.frame(detected(0.0))
     run.frame(score=0.1)
+    assert run.frame(score=0.9).tracked
     run.frame(score=0.1)
     run.frame(score=0.1)
-    assert run.tracker.begin_frame(run.stamp_ns + FRAME_NS, []) == []
+    run.frame(score=0.9)
+    assert run.starts == [], "and then forgotten"
 
 
 def test_an_unusable_result_is_lost_whatever_its_score() -> None:

@@ -70,6 +70,30 @@ def test_a_result_that_calls_itself_unsure_is_taken_at_its_word(std: float) -> N
     assert judged(START, covariance=covariance, max_uncertainty=0.0) is RefinementStatus.CONVERGED
 
 
+def test_a_tracked_object_may_be_half_as_unsure_again_so_that_it_does_not_come_and_go() -> None:
+    tracker, told = Tracker(objects={"bar": model()}), []
+    for stamp, share in enumerate((0.12, 0.09, 0.12, 0.14, 0.16, 0.12, 0.09), start=1):
+        covariance = torch.diag(torch.tensor([share * 0.2, 0.0, 0.0, 0.0, 0.0, 0.0], dtype=torch.float64)) ** 2
+        starts = tracker.begin_frame(stamp, [] if told and told[-1] else [PoseHypothesis("bar", START)])
+        results = [RefinementResult("bar", START, RefinementStatus.CONVERGED, 0.9, 0.5, covariance) for _ in starts]
+        told.append(len(tracker.end_frame(results).tracked))
+    assert told == [0, 1, 1, 1, 0, 0, 1]
+
+
+@pytest.mark.parametrize(("score", "expected"), [(0.9, moved(x=0.01)), (0.3, START)], ids=["seen", "not seen"])
+def test_where_an_object_is_seen_unsurely_the_next_picture_starts_though_nothing_is_published(
+    score: float, expected: Tensor
+) -> None:
+    tracker = Tracker(TrackingConfig(prediction=0.0), objects={"bar": model()})
+    tracker.begin_frame(1, [PoseHypothesis("bar", START)])
+    tracker.end_frame([RefinementResult("bar", START, RefinementStatus.CONVERGED, 0.9, 0.5, SURE)])
+    tracker.begin_frame(2, [])
+    unsure = RefinementResult("bar", moved(x=0.01), RefinementStatus.CONVERGED, score, 0.5, 1e4 * SURE)
+    assert not tracker.end_frame([unsure]).tracked
+    (start,) = tracker.begin_frame(3, [])
+    torch.testing.assert_close(start.T_camera_object, expected)
+
+
 def test_without_a_covariance_the_score_alone_decides() -> None:
     assert judged(START, covariance=None) is RefinementStatus.CONVERGED
 

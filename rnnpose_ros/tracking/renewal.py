@@ -1,0 +1,112 @@
+"""One track from picture to picture: where it should be, whether the network is needed, what a result makes of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from jaxtyping import Float
+from torch import Tensor
+
+from rnnpose_ros.refinement.status import SCORE_MEASURES
+from rnnpose_ros.tracking.motion import carried_on, velocity
+from rnnpose_ros.tracking.programme import LEAST_AGREEMENT
+from rnnpose_ros.tracking.search import SHORT_TRIES
+from rnnpose_ros.tracking.symmetric_pose import nearest_member
+from rnnpose_ros.tracking.track import Track
+from rnnpose_ros.tracking.tracking_config import TrackingConfig
+from rnnpose_ros.types import ObjectModel, RefinementResult, RefinementStatus
+
+_NS_PER_S = 1e9
+
+
+def worth(result: RefinementResult) -> float:
+    """Its score; less than any score where it failed or is not believed."""
+    return result.score if result.is_usable else -1.0
+
+
+def expected_pose(
+    track: Track, model: ObjectModel | None, config: TrackingConfig, *, now_ns: int
+) -> Float[Tensor, "4 4"]:
+    """Where the object should be now: moved on as it moved before, unless that is too long ago."""
+    since_s = (now_ns - track.seen_ns) / _NS_PER_S
+    if model is None or track.velocity is None or not 0.0 < since_s <= config.prediction:
+        return track.T_camera_object
+    return carried_on(track.T_camera_object, track.velocity, seconds=since_s, centre_object=model.centre)
+
+
+def may_be_followed(track: Track, config: TrackingConfig, *, now_ns: int) -> bool:
+    """Whether the pictures agreed enough to do without the network, which has looked not long ago.
+
+    Where they agreed little it looks more often. Where it was not believed, the pictures may say a few times more that
+    the object is still there.
+    """
+    if track.measures is None or max(track.lost_frames, track.network_misses) > SHORT_TRIES:
+        return False
+    agreement = track.measures[SCORE_MEASURES.index("agreement")]
+    agrees_well = agreement >= config.follow_agreement and not track.network_misses
+    period_s = config.network_period if agrees_well else min(config.doubt_period, config.network_period)
+    return agreement >= LEAST_AGREEMENT and (now_ns - track.asked_ns) / _NS_PER_S < period_s
+
+
+def renewed(
+    track: Track,
+    result: RefinementResult,
+    model: ObjectModel | None,
+    config: TrackingConfig,
+    *,
+    now_ns: int,
+    is_own: bool,
+) -> tuple[Track, RefinementResult]:
+    """The track after the best result for it, and the result as it may be published.
+
+    Args:
+        track: Before.
+        result: Judged by :func:`~rnnpose_ros.tracking.trust.doubted`.
+        model: Of the object.
+        config: What is believed.
+        now_ns: Stamp of the picture.
+        is_own: The result's start was the track's, not from outside.
+    """
+    if worth(result) >= (config.recover_score if track.is_lost else config.lost_score):
+        return moved(track, result, model, config, now_ns=now_ns, is_own=is_own)
+    missed = replace(track, lost_frames=track.lost_frames + 1, lost_ns=track.lost_ns if track.is_lost else now_ns)
+    if result.by_network:
+        missed = replace(missed, asked_ns=now_ns, network_misses=track.network_misses + 1)
+    if result.status is RefinementStatus.UNCERTAIN and result.score >= config.recover_score:
+        # Seen, but not so well that it may be published: the next picture starts from there all the same.
+        return _placed(missed, result, model, config, now_ns=now_ns, is_own=is_own)
+    return missed, result
+
+
+def moved(
+    track: Track,
+    result: RefinementResult,
+    model: ObjectModel | None,
+    config: TrackingConfig,
+    *,
+    now_ns: int,
+    is_own: bool,
+) -> tuple[Track, RefinementResult]:
+    """The track at a result that is believed; see :func:`renewed`."""
+    placed, result = _placed(track, result, model, config, now_ns=now_ns, is_own=is_own)
+    found = replace(placed, score=result.score, lost_frames=0, measures=result.measures)
+    return (replace(found, asked_ns=now_ns, network_misses=0) if result.by_network else found), result
+
+
+def _placed(
+    track: Track,
+    result: RefinementResult,
+    model: ObjectModel | None,
+    config: TrackingConfig,
+    *,
+    now_ns: int,
+    is_own: bool,
+) -> tuple[Track, RefinementResult]:
+    """Track and result at the symmetric pose nearest to the track's last one, and how fast it came there."""
+    result = nearest_member(result, model, track.T_camera_object)
+    since_s, speed = (now_ns - track.seen_ns) / _NS_PER_S, None
+    # A pose from outside says that it was elsewhere all the time: that is no motion.
+    if is_own and model is not None and 0.0 < since_s <= config.prediction:
+        T_before, T_now = track.T_camera_object, result.T_camera_object
+        speed = velocity(T_before, T_now, seconds=since_s, centre_object=model.centre)
+    return replace(track, T_camera_object=result.T_camera_object, seen_ns=now_ns, velocity=speed), result
