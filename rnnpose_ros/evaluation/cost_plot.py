@@ -38,7 +38,11 @@ def write_cost_plot(path: Path, p50_ms: Mapping[tuple[int, int], float]) -> None
         for i, count in enumerate(faces)
     ]
     drawn = log_plot(
-        np.array(objects, dtype=np.float64), curves, x_title="objects in the picture", y_title="milliseconds, median"
+        np.array(objects, dtype=np.float64),
+        curves,
+        x_title="objects in the picture",
+        y_title="milliseconds, median",
+        x_is_log=True,
     )
     drawn = drawn.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" width="960" height="320" ', 1)
     start = drawn.index(">") + 1

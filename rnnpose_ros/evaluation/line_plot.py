@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 
 import numpy as np
 from jaxtyping import Float
 
 _WIDTH, _HEIGHT = 960.0, 320.0
+_FEW_DECADES = 2
 _LEFT, _RIGHT, _TOP, _BOTTOM = 60.0, 16.0, 34.0, 44.0
 
 
@@ -33,9 +34,13 @@ class _Axes:
     """Of the upward axis: an exponent of ten, or a share."""
     high: int
     is_log: bool = True
+    x_is_log: bool = False
 
     def across(self, value: float) -> float:
-        return _LEFT + (value - self.x_low) / (self.x_high - self.x_low) * (_WIDTH - _LEFT - _RIGHT)
+        low, high, place = self.x_low, self.x_high, value
+        if self.x_is_log:
+            low, high, place = math.log10(low), math.log10(high), math.log10(value)
+        return _LEFT + (place - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT)
 
     def up(self, value: float) -> float:
         place = math.log10(max(value, 10.0**self.low)) if self.is_log else value
@@ -43,18 +48,25 @@ class _Axes:
 
 
 def log_plot(
-    x: Float[np.ndarray, "N"], curves: Sequence[Curve], *, x_title: str, y_title: str, limit: float | None = None
+    x: Float[np.ndarray, "N"],
+    curves: Sequence[Curve],
+    *,
+    x_title: str,
+    y_title: str,
+    limit: float | None = None,
+    x_is_log: bool = False,
 ) -> str:
     """An SVG element.
 
     Args:
-        x: Ascending.
+        x: Ascending; above 0 where its axis is logarithmic.
         curves: Their values share ``x``; values of zero or below are drawn at the lower edge.
         x_title: Axis title.
         y_title: Axis title.
         limit: A dashed line at this value.
+        x_is_log: The axis of ``x`` is logarithmic too, and says each of its values.
     """
-    axes = _log_axes(x, curves)
+    axes = replace(_log_axes(x, curves), x_is_log=x_is_log and len(x) > 1)
     parts = []
     if limit is not None and 10.0**axes.low < limit < 10.0**axes.high:
         parts += [_horizontal("limit", axes.up(limit)), _text(_WIDTH - _RIGHT, axes.up(limit) - 5, f"{limit:g}", "end")]
@@ -70,7 +82,8 @@ def share_plot(x: Float[np.ndarray, "N"], curves: Sequence[Curve], *, x_title: s
 def _plot(
     x: np.ndarray, curves: Sequence[Curve], axes: _Axes, x_title: str, y_title: str, below: list[str], dots: bool = True
 ) -> str:
-    parts = [f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(y_title)}">', *_grid(axes), *below]
+    opening = f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(y_title)}">'
+    parts = [opening, *_grid(axes, x), *below]
     for i, curve in enumerate(curves):
         parts += _drawn(curve, x, axes, dots=dots)
         left = _LEFT + 150 * i
@@ -92,16 +105,19 @@ def _range(x: np.ndarray) -> tuple[float, float]:
     return (float(x[0]), float(x[-1])) if len(x) > 1 and x[-1] > x[0] else (0.0, 1.0)
 
 
-def _grid(axes: _Axes) -> list[str]:
+def _grid(axes: _Axes, x: np.ndarray) -> list[str]:
     if axes.is_log:
-        levels = [(10.0**decade, f"{10.0**decade:g}") for decade in range(axes.low, axes.high + 1)]
+        # Decades alone would leave a plot of one or two of them bare.
+        shares = (1.0, 2.0, 5.0) if axes.high - axes.low <= _FEW_DECADES else (1.0,)
+        values = [share * 10.0**decade for decade in range(axes.low, axes.high + 1) for share in shares]
+        levels = [(value, f"{value:g}") for value in values if value <= 10.0**axes.high]
     else:
         levels = [(0.2 * i, f"{20 * i} %") for i in range(6)]
     parts = []
     for value, words in levels:
         y = axes.up(value)
         parts += [_horizontal("grid", y), _text(_LEFT - 8, y + 4, words, "end")]
-    ticks = _ticks(axes.x_low, axes.x_high)
+    ticks = x.tolist() if axes.x_is_log else _ticks(axes.x_low, axes.x_high)
     return parts + [_text(axes.across(t), _HEIGHT - _BOTTOM + 18, f"{t:g}", "middle") for t in ticks]
 
 

@@ -57,8 +57,11 @@ def test_the_plot_has_a_curve_for_each_number_of_faces(tmp_path):
     write_cost_plot(path, {(n, faces): 10.0 * n + faces / 1000 for n in (1, 4, 16) for faces in (1280, 5120)})
     drawn = ElementTree.parse(path)
     texts = [t.text for t in drawn.iter("{http://www.w3.org/2000/svg}text")]
-    assert {"1,280 faces", "5,120 faces", "objects in the picture"} <= set(texts)
-    assert len(list(drawn.iter("{http://www.w3.org/2000/svg}circle"))) == 6
+    assert {"1,280 faces", "5,120 faces", "objects in the picture", "1", "4", "16"} <= set(texts)
+    dots = [float(dot.get("cx", "")) for dot in drawn.iter("{http://www.w3.org/2000/svg}circle")]
+    assert len(dots) == 6
+    one, four, sixteen = sorted(set(dots))
+    assert four - one == pytest.approx(sixteen - four, abs=0.2), "four times the objects are as far at any number"
 
 
 def test_icosphere_is_closed_even_and_turned_outwards():
