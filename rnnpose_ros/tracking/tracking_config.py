@@ -38,8 +38,9 @@ class TrackingConfig:
         dynamic=True,
     )
     doubt_period: float = param(
-        0.1,
-        doc="The same where render and photograph agree less than follow_agreement, but still somewhat.",
+        0.05,
+        doc="The same where render and photograph agree less than follow_agreement, but as in the last picture, or "
+        "where the network was not believed.",
         unit="s",
         bounds=(0.0, 3600.0),
         dynamic=True,
@@ -86,8 +87,8 @@ class TrackingConfig:
     )
     prediction: float = param(
         0.2,
-        doc="Up to such a time after the last picture a tracked object's motion is carried on for the next start; "
-        "0: never.",
+        doc="Up to such a time after the last picture a tracked object's motion is carried on, by half, for the next "
+        "start; 0: never.",
         unit="s",
         bounds=(0.0, 2.0),
         dynamic=True,
