@@ -63,8 +63,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         action="store_true",
         help="play --data through the node over ROS 2: pictures answered a second, latency from picture to /tf",
     )
-    parser.add_argument("--fps", type=float, default=30.0, help="of --node, pictures a second (default: 30)")
-    parser.add_argument("--count", type=int, default=0, help="of --node, number of pictures; 0: all")
+    parser.add_argument(
+        "--tracking",
+        action="store_true",
+        help="track --data from one pose without ROS, no picture dropped: processor time of every programme; --set "
+        "takes the node's parameters, as with --node",
+    )
+    parser.add_argument(
+        "--fps", type=float, default=30.0, help="of --node and --tracking, pictures a second (default: 30)"
+    )
+    parser.add_argument("--count", type=int, default=0, help="of --node and --tracking, number of pictures; 0: all")
     parser.add_argument("--json", action="store_true", help="print one JSON line a case instead of the table")
     add_engine_arguments(parser)
     parser.set_defaults(run=run)
@@ -72,6 +80,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Times and prints."""
+    if args.fps <= 0 or args.count < 0:
+        raise InputError(f"--fps and --count: expected more than 0 and at least 0, got {args.fps} and {args.count}")
+    if args.tracking:
+        from rnnpose_ros.cli.bench_tracking import run_tracking
+
+        return run_tracking(args)
     if args.node:
         from rnnpose_ros.cli.bench_node import run_node
 

@@ -39,8 +39,6 @@ def run_node(args: argparse.Namespace) -> int:
     from rnnpose_ros.cli.settings import parse_settings
     from rnnpose_ros.sources.sequence import read_sequence
 
-    if args.fps <= 0 or args.count < 0:
-        raise InputError(f"--fps and --count: expected more than 0 and at least 0, got {args.fps} and {args.count}")
     sequence = read_sequence(args.data)
     settings = DemoSettings(
         weights=str(args.weights or ""),
