@@ -178,7 +178,7 @@ def test_a8_lost(graph: Graph, cube_mesh: Path, trouble: str) -> None:
     from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 
     accounts = graph.listen(DiagnosticArray, "/diagnostics")
-    refiner = graph.start_refiner(cube_mesh)
+    refiner = graph.start_refiner(cube_mesh, tracking__max_lost_time=0.1)
     refiner.pipeline.engine = engine = Troubled()
     graph.send_pose(T0)
     stamps = [T0 + i * STEP for i in range(20)]

@@ -72,7 +72,7 @@ def test_without_a_pose_every_image_gets_an_empty_array_and_no_transform(graph: 
 def test_nothing_is_published_for_a_lost_object_until_a_new_pose_comes(graph: Graph, cube_mesh: Path) -> None:
     from rclpy.parameter import Parameter
 
-    refiner = graph.start_refiner(cube_mesh)
+    refiner = graph.start_refiner(cube_mesh, tracking__max_lost_time=0.1)
     _send_pose_and_track(graph, T0)
     refiner.set_parameters([Parameter("fake.mode", value="nan")])
     for i in range(1, 6):
