@@ -24,6 +24,7 @@ class LossConfig:
     flow: float = param(1.0, doc="L1 of the correspondence field, cells", bounds=(0.0, 100.0))
     hidden: float = param(0.1, doc="Weight of the field where the point is hidden", bounds=(0.0, 1.0))
     pose: float = param(5.0, doc="Point alignment, diameters", bounds=(0.0, 100.0))
+    depth: float = param(0.4, doc="Weight of distances along z in the point alignment", bounds=(0.0, 10.0))
     confidence: float = param(0.2, doc="Cross-entropy of the confidence", bounds=(0.0, 100.0))
     matching: float = param(0.3, doc="Cross-entropy of the raw correlation volume", bounds=(0.0, 100.0))
     descriptor: float = param(0.1, doc="InfoNCE of the descriptors", bounds=(0.0, 100.0))
@@ -61,7 +62,9 @@ def refinement_losses(
     for weight, it in zip(gamma, output.iterations, strict=True):
         error = (it.target_uv - targets.target_uv).abs().sum(-1) / stride
         flow = flow + weight * _mean(error.clamp(max=30.0), area)
-        pose = pose + weight * point_alignment(transform(it.T_camera_object, points_object), truth, diameter)
+        pose = pose + weight * point_alignment(
+            transform(it.T_camera_object, points_object), truth, diameter, depth=config.depth
+        )
         assert it.confidence_logit is not None
         goal = targets.visible * torch.exp(-error.detach() / 0.7)
         entropy = F.binary_cross_entropy_with_logits(it.confidence_logit, goal, reduction="none")
@@ -94,11 +97,11 @@ def refinement_losses(
 
 
 def point_alignment(
-    points: Float[Tensor, "B P 3"], truth: Float[Tensor, "B P 3"], diameter: Float[Tensor, "B"]
+    points: Float[Tensor, "B P 3"], truth: Float[Tensor, "B P 3"], diameter: Float[Tensor, "B"], *, depth: float
 ) -> Float[Tensor, ""]:
-    """Mean L1 distance of corresponding points in diameters; depth counts less, outliers are limited."""
+    """Mean L1 distance of corresponding points in diameters; depth has a weight of its own, outliers are limited."""
     error = (points - truth).abs() / diameter[:, None, None]
-    axes = torch.tensor([1.0, 1.0, 0.4], device=error.device, dtype=error.dtype)
+    axes = torch.tensor([1.0, 1.0, depth], device=error.device, dtype=error.dtype)
     return (error * axes).sum(-1).clamp(max=3.0).mean()
 
 

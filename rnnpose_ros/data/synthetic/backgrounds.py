@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from rnnpose_ros.data.synthetic.layers import CutOuts, shaded
+from rnnpose_ros.data.synthetic.paving import paved
 from rnnpose_ros.data.synthetic.randomization import LookRanges
 from rnnpose_ros.data.synthetic.textures import Palette, Picture, draw_shape, noise_field, texture_tile, wood
 
@@ -94,12 +95,14 @@ def random_room(rng: np.random.Generator, cutouts: CutOuts) -> Picture:
 
 
 def _surface(rng: np.random.Generator, size: int) -> Picture:
-    """Wood, cloth, stone, plaster, or a picture."""
+    """Wood, tiles, cloth, stone, plaster, print, or a picture."""
     draw = rng.random()
-    if draw < 0.3:
+    if draw < 0.2:
         return wood(rng, size)
-    if draw < 0.42:
+    if draw < 0.3:
         return texture_tile(rng, size, palette=Palette(rng))
+    if draw < 0.62:
+        return paved(rng, size)
     base = (np.full(3, rng.uniform(25, 225)) + rng.normal(0, 10, 3)).astype(np.float32)
     field = noise_field(rng, size, octaves=int(rng.integers(2, 6)))
     field *= np.float32(rng.uniform(3, 25))

@@ -23,12 +23,12 @@ def photographed(picture: Array, ranges: LookRanges, *, rng: np.random.Generator
     Every kernel is symmetric about its pixel, so that nothing moves.
     """
     height, width = picture.shape[:2]
-    picture = _blurred(picture, rng)
+    picture = _blurred(picture, ranges, rng)
     picture = cv2.multiply(picture, np.array([*_exposure(picture, rng), 0.0]))
     if rng.random() < 0.3:
         picture = shaded(picture, _vignette(rng, height, width))
-    if rng.random() < 0.6:
-        picture = _noisy(picture, rng)
+    if rng.random() < ranges.noise_share:
+        picture = _noisy(picture, ranges, rng)
     np.clip(picture, 0, 1, out=picture)
     picture = _toned(picture, rng)
     picture = _colored(picture, ranges, rng)
@@ -38,10 +38,10 @@ def photographed(picture: Array, ranges: LookRanges, *, rng: np.random.Generator
     return _compressed(finished, quality=int(rng.integers(ranges.jpeg_quality[0], ranges.jpeg_quality[1] + 1)))
 
 
-def _blurred(picture: Array, rng: np.random.Generator) -> Array:
+def _blurred(picture: Array, ranges: LookRanges, rng: np.random.Generator) -> Array:
     if rng.random() < 0.5:
         picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.3, 1.4))
-    if rng.random() < 0.15:
+    if rng.random() < ranges.motion_share:
         length = int(rng.choice([3, 5, 7]))
         kernel = np.zeros((length, length), np.float32)
         middle = length // 2
@@ -69,15 +69,21 @@ def _vignette(rng: np.random.Generator, height: int, width: int) -> Array:
     return (1 - np.float32(rng.uniform(0.1, 0.7)) * (u * u + v * v)).astype(np.float32)
 
 
-def _noisy(picture: Array, rng: np.random.Generator) -> Array:
-    """Sensor noise: in brightness, often in colour too, sometimes coarse."""
+def _noisy(picture: Array, ranges: LookRanges, rng: np.random.Generator) -> Array:
+    """Sensor noise: in brightness, often in colour too, sometimes coarse, sometimes growing with the light, with
+    single pixels far off."""
     height, width = picture.shape[:2]
-    strength = np.float32(math.exp(rng.uniform(math.log(0.004), math.log(0.05))))
+    low, high = ranges.noise
+    strength = np.float32(math.exp(rng.uniform(math.log(low), math.log(high))))
     channels = 3 if rng.random() < 0.6 else 1
     coarse = 2 if rng.random() < 0.3 else 1
     noise: Array = rng.standard_normal((height // coarse, width // coarse, channels), dtype=np.float32)
     if coarse > 1:
         noise = cv2.resize(noise, (width, height), interpolation=cv2.INTER_LINEAR).reshape(height, width, channels)
+    if rng.random() < ranges.outlier_share:
+        noise = noise * (1 + np.float32(0.25) * noise * noise)
+    if rng.random() < 0.4:
+        noise = noise * (np.float32(0.4) + np.sqrt(np.maximum(picture, 0)))
     return picture + strength * noise
 
 

@@ -24,6 +24,10 @@ class Surface:
     shininess: float
     metallic: float
     """0 paint, 1 a mirror-like metal in the colour of its texture."""
+    bare_where_grey: bool = False
+    """Metal shows only where the texture has no hue: blades and lids beside paint."""
+    coat: float = 0.0
+    """A clear coat that mirrors the room, most of it at grazing angles; 0 none, 1 glass."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,6 +48,10 @@ class Illumination:
     """4 3: spatial frequencies of what metal mirrors."""
     mirror_phases: Array
     """4 1."""
+    mirror_lamps: Array
+    """M 3, unit: towards bright panes and lamps in what metal mirrors."""
+    mirror_width: float
+    """Cosine at which such a lamp ends."""
 
 
 def random_surface(rng: np.random.Generator, *, metallic_share: float) -> Surface:
@@ -51,7 +59,13 @@ def random_surface(rng: np.random.Generator, *, metallic_share: float) -> Surfac
     metallic = rng.uniform(0.5, 1.0) if rng.random() < metallic_share else 0.0
     specular = rng.uniform(0.1, 0.8) if rng.random() < 0.4 else rng.uniform(0.0, 0.08)
     shininess = math.exp(rng.uniform(math.log(4), math.log(90)))
-    return Surface(specular=float(specular), shininess=shininess, metallic=float(metallic))
+    return Surface(
+        specular=float(specular),
+        shininess=shininess,
+        metallic=float(metallic),
+        bare_where_grey=bool(rng.random() < 0.5),
+        coat=float(rng.uniform(0.2, 1.0)) if rng.random() < 0.3 else 0.0,
+    )
 
 
 def random_illumination(rng: np.random.Generator) -> Illumination:
@@ -65,14 +79,18 @@ def random_illumination(rng: np.random.Generator) -> Illumination:
     colors = strength[:, None] * (1 + rng.normal(0, 0.08, (count, 3))).clip(0.5, 1.5)
     up = np.array([0.0, -1.0, -0.4]) + rng.normal(0, 0.5, 3)
     contrast = rng.uniform(0.0, 0.4)
+    panes = rng.normal(0, 1, (int(rng.integers(0, 5)), 3)) + np.array([0.0, -0.5, -0.5])
+    panes /= np.linalg.norm(panes, axis=1, keepdims=True)
     return Illumination(
         sky=(ambient * (1 + contrast) * tint).astype(np.float32)[:, None],
         ground=(ambient * (1 - contrast) * tint[::-1]).astype(np.float32)[:, None],
         up=(up / np.linalg.norm(up)).astype(np.float32),
         directions=directions.astype(np.float32),
         colors=colors.astype(np.float32),
-        mirror_waves=rng.normal(0, 2.5, (4, 3)).astype(np.float32),
+        mirror_waves=rng.normal(0, rng.uniform(1.0, 6.0), (4, 3)).astype(np.float32),
         mirror_phases=rng.uniform(0, 2 * math.pi, (4, 1)).astype(np.float32),
+        mirror_lamps=panes.astype(np.float32),
+        mirror_width=float(rng.uniform(0.6, 0.97)),
     )
 
 
@@ -95,9 +113,13 @@ def lit_colors(
     if shadow is not None:
         facing *= shadow
     diffuse += light.colors.T @ facing
-    if surface.metallic > 0:
-        diffuse *= 1 + surface.metallic * (_mirrored(normals, rays, light) - 1)
+    room = _mirrored(normals, rays, light) if surface.metallic > 0 or surface.coat > 0 else None
+    if room is not None and surface.metallic > 0:
+        diffuse *= 1 + _metal(albedo, surface) * (room - 1)
     diffuse *= albedo
+    if room is not None and surface.coat > 0:
+        grazing = (1 - np.abs(_dot(normals, rays))).clip(0, 1) ** 5
+        diffuse += np.float32(surface.coat) * (np.float32(0.04) + np.float32(0.6) * grazing) * room * light.sky
     if surface.specular > 0.03:
         _add_gloss(diffuse, normals, rays, facing, light=light, surface=surface)
     return diffuse
@@ -127,10 +149,22 @@ def _add_gloss(
 
 
 def _mirrored(normals: Array, rays: Array, light: Illumination) -> Array:
-    """What metal mirrors: a made-up room of soft bright and dark patches."""
+    """What metal mirrors: a made-up room of soft bright and dark patches, and bright panes in it."""
     mirrored = rays - 2 * _dot(normals, rays) * normals
     waves = np.sin(light.mirror_waves @ mirrored + light.mirror_phases).mean(0)
-    return 0.9 + 1.6 * np.tanh(2 * waves).clip(-0.5, 1.0)
+    room = 0.9 + 1.6 * np.tanh(2 * waves).clip(-0.5, 1.0)
+    if len(light.mirror_lamps):
+        nearness = (light.mirror_lamps @ mirrored).max(0)
+        room += 2.0 * np.clip((nearness - light.mirror_width) * np.float32(15.0), 0, 1)
+    return room
+
+
+def _metal(albedo: Array, surface: Surface) -> Array | float:
+    """How metallic each point is (N), or all are."""
+    if not surface.bare_where_grey:
+        return surface.metallic
+    hue = albedo.max(0) - albedo.min(0)
+    return np.float32(surface.metallic) * np.clip(np.float32(1.5) - hue * np.float32(10.0), 0, 1)
 
 
 def _dot(a: Array, b: Array) -> Array:

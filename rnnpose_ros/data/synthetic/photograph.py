@@ -15,7 +15,7 @@ from rnnpose_ros.data.synthetic.layers import CutOuts, Layer, shaded
 from rnnpose_ros.data.synthetic.lighting import Surface, lit_colors, pixel_rays, random_illumination
 from rnnpose_ros.data.synthetic.occluders import random_occluder
 from rnnpose_ros.data.synthetic.randomization import LookRanges
-from rnnpose_ros.data.synthetic.shade import soft_shadow, unevenly_lit
+from rnnpose_ros.data.synthetic.shade import sharp_shadow, soft_shadow, unevenly_lit
 from rnnpose_ros.data.synthetic.textures import noise_field
 
 Array = NDArray[Any]
@@ -77,7 +77,9 @@ class Photographer:
         front = Layer.of(self._lit(view, size, surface))
         picture = self._surroundings(front, size)
         front.lay_over(picture)
-        hidden = self._occlude(picture, mask)
+        if self._rng.random() < self._ranges.sharp_shadow_share:
+            picture = shaded(picture, sharp_shadow(size, size, rng=self._rng))
+        picture, hidden = self._occlude(picture, mask)
         picture = unevenly_lit(picture, rng=self._rng)
         grid = max(16, round(source_px))
         if grid < _RESAMPLED_BELOW * size:
@@ -138,16 +140,18 @@ class Photographer:
             picture = shaded(picture, soft_shadow(front.covers((size, size)), rng=rng))
         return picture
 
-    def _occlude(self, picture: Array, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Lays things over the picture that leave enough of the object; says where they lie."""
+    def _occlude(self, picture: Array, mask: NDArray[np.bool_]) -> tuple[Array, NDArray[np.bool_]]:
+        """The picture with things laid over it that leave enough of the object, and where they lie."""
         rng = self._rng
         hidden = np.zeros_like(mask)
         if rng.random() >= self._ranges.occluder_share:
-            return hidden
-        for _ in range(int(rng.integers(1, 3))):
+            return picture, hidden
+        for _ in range(int(rng.integers(1, 4))):
             layer = random_occluder(rng, mask.shape[0], cutouts=self._cutouts, backgrounds=self._backgrounds)
             covers = hidden | layer.covers(mask.shape)
             if (mask & ~covers).sum() >= self._ranges.min_visible * mask.sum():
+                if rng.random() < 0.5:
+                    picture = shaded(picture, soft_shadow(layer.covers(mask.shape), rng=rng))
                 layer.lay_over(picture)
                 hidden = covers
-        return hidden
+        return picture, hidden

@@ -16,7 +16,9 @@ class ObjectRanges:
     samples_per_object: int = param(12, doc="Samples after which one object is replaced.", bounds=(1.0, 1000000.0))
     diameter_m: tuple[float, ...] = param((0.05, 0.4), doc="Range of diameters.", unit="m", bounds=(0.005, 3.0))
     plain_share: float = param(0.2, doc="Share of objects without any texture.", bounds=(0.0, 1.0))
-    metallic_share: float = param(0.08, doc="Share of metallic objects.", bounds=(0.0, 1.0))
+    metallic_share: float = param(
+        0.2, doc="Share of objects that are metal, all over or where they are grey.", bounds=(0.0, 1.0)
+    )
     faint_share: float = param(0.1, doc="Share of objects with little on them.", bounds=(0.0, 1.0))
     bare_model_share: float = param(
         0.05, doc="Share of objects whose model has no colours while the thing itself has.", bounds=(0.0, 1.0)
@@ -75,11 +77,18 @@ class ViewRanges:
 class LookRanges:
     """Light, surroundings and camera."""
 
-    occluder_share: float = param(0.5, doc="Share of photographs with something before the object.", bounds=(0.0, 1.0))
+    occluder_share: float = param(0.6, doc="Share of photographs with something before the object.", bounds=(0.0, 1.0))
     min_visible: float = param(0.25, doc="Least share of the object that occluders leave.", bounds=(0.0, 1.0))
     supersample_share: float = param(
         0.4, doc="Share rendered at twice the size, of photographs finer than their crop.", bounds=(0.0, 1.0)
     )
+    sharp_shadow_share: float = param(
+        0.15, doc="Share of photographs with the shadow of something outside them.", bounds=(0.0, 1.0)
+    )
+    motion_share: float = param(0.2, doc="Share of photographs blurred by motion.", bounds=(0.0, 1.0))
+    noise_share: float = param(0.65, doc="Share of photographs with visible noise.", bounds=(0.0, 1.0))
+    noise: tuple[float, ...] = param((0.004, 0.12), doc="Range of that noise, 1 is white.", bounds=(0.0001, 1.0))
+    outlier_share: float = param(0.3, doc="Share of noise with single pixels far off.", bounds=(0.0, 1.0))
     grey_share: float = param(0.15, doc="Share of greyscale photographs.", bounds=(0.0, 1.0))
     pale_share: float = param(0.15, doc="Share of nearly grey photographs.", bounds=(0.0, 1.0))
     jpeg_share: float = param(0.5, doc="Share of compressed photographs.", bounds=(0.0, 1.0))

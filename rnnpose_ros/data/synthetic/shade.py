@@ -29,6 +29,17 @@ def soft_shadow(covered: NDArray[np.bool_], *, rng: np.random.Generator) -> Arra
     return 1 - np.float32(rng.uniform(0.2, 0.75)) * soft
 
 
+def sharp_shadow(height: int, width: int, *, rng: np.random.Generator) -> Array:
+    """What the shadow of something outside the picture, with straight edges, leaves of the light (H W)."""
+    corners = np.array([width, height]) * rng.uniform(-0.5, 1.5, (int(rng.integers(3, 6)), 2))
+    shade: Array = np.zeros((height, width), np.float32)
+    cv2.fillPoly(shade, [corners.astype(np.int32)], 1.0, cv2.LINE_AA)
+    soft = cv2.GaussianBlur(shade, (0, 0), rng.uniform(0.5, 5.0))
+    if rng.random() < 0.5:
+        soft = 1 - soft
+    return 1 - np.float32(rng.uniform(0.2, 0.65)) * soft
+
+
 def unevenly_lit(picture: Array, *, rng: np.random.Generator) -> Array:
     """Sometimes the picture under light that varies smoothly across it, else the picture itself."""
     if rng.random() >= 0.3:
