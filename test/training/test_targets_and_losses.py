@@ -56,7 +56,7 @@ def test_visible_cells_are_where_the_photograph_shows_the_object(batch: Training
 def test_alignment_of_a_shift_is_the_shift_in_diameters() -> None:
     points = torch.rand(2, 10, 3)
     shifted = points + torch.tensor([0.02, 0.0, 0.05])
-    loss = point_alignment(shifted, points, torch.tensor([0.2, 0.2]))
+    loss = point_alignment(shifted, points, torch.tensor([0.2, 0.2]), depth=0.4)
     assert math.isclose(float(loss), 0.1 + 0.4 * 0.25, rel_tol=1e-4)
 
 
