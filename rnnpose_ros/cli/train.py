@@ -24,7 +24,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--recipe",
         default="generic",
         help="generic (any mesh), paper (the published network, for the objects of --mesh), paper-short (the same in a "
-        "few hundred cheap steps), finetune (given weights)",
+        "few hundred cheap steps), finetune (given weights), outline (adds to given weights where outlines lie)",
     )
     parser.add_argument(
         "--mesh",

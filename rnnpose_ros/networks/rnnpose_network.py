@@ -19,6 +19,7 @@ from rnnpose_ros.config import param
 from rnnpose_ros.networks.confidence import similarity
 from rnnpose_ros.networks.correlation import CorrelationPyramid, correlate
 from rnnpose_ros.networks.image_encoder import STRIDE, ImageEncoder, group_norm, instance_norm
+from rnnpose_ros.networks.outline import OutlineField, OutlineNetwork
 from rnnpose_ros.networks.update_block import HeldInput, UpdateBlock
 from rnnpose_ros.types import RenderBuffers
 
@@ -38,6 +39,9 @@ class NetworkConfig:
     descriptor_channels: int = param(32, doc="Length of the descriptors", bounds=(8, 256))
     correlation_levels: int = param(3, doc="Levels of the correlation pyramid", bounds=(1, 5))
     correlation_radius: int = param(3, doc="Radius of the correlation lookup", unit="cells", bounds=(1, 8))
+    outline_widths: tuple[int, ...] = param(
+        (), doc="Channels at the four resolutions of the outline's network; none: the network estimates no outline"
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,6 +121,7 @@ class RnnposeNetwork(nn.Module):
         self.update_block = UpdateBlock(lookup_channels, hidden=c.hidden_channels, context=c.context_channels)
         # By math: torch's logarithm on the meta device imports its whole compiler, seconds of every start.
         self.log_sigma = nn.Parameter(torch.tensor(math.log(0.5)))
+        self.outline = OutlineNetwork(_four(c.outline_widths)) if c.outline_widths else None
         self.mixed_precision = False
         """Convolutions in bfloat16; correlation, similarity and everything geometric stay in float32."""
 
@@ -144,12 +149,9 @@ class RnnposeNetwork(nn.Module):
         Returns:
             What all iterations share, and the initial recurrent state.
         """
-        mask = (render.depth > 0).to(photo.dtype)[:, None]
-        reference = (render.color * 2 - 1) * mask
-        relative = (render.depth - depth_centre[:, None, None])[:, None] / diameter[:, None, None, None]
-        geometry = torch.cat([reference, mask, render.attributes[:, :3], relative.to(photo.dtype) * mask], 1)
+        geometry = _reference(render, depth_centre=depth_centre, diameter=diameter)
         with self._precision(photo.device):
-            maps = self.features(torch.cat([reference, photo * 2 - 1]))
+            maps = self.features(torch.cat([geometry[:, :3], photo * 2 - 1]))
             both = self.context(geometry)
             descriptors = self.descriptor(maps)
             state, context = both.float().split([self.config.hidden_channels, self.config.context_channels], 1)
@@ -164,6 +166,23 @@ class RnnposeNetwork(nn.Module):
         )
         pair = EncodedPair(pyramid, held, descriptors_render, descriptors_photo)
         return pair, torch.tanh(state)
+
+    def find_outline(
+        self,
+        render: RenderBuffers,
+        photo: Float[Tensor, "B 3 S S"],
+        *,
+        depth_centre: Float[Tensor, "B"],
+        diameter: Float[Tensor, "B"],
+    ) -> OutlineField | None:
+        """Where the object's outline lies; None from networks that estimate none. Arguments as of :meth:`encode`."""
+        if self.outline is None:
+            return None
+        reference = _reference(render, depth_centre=depth_centre, diameter=diameter)
+        with self._precision(photo.device):
+            logits = self.outline(torch.cat([photo * 2 - 1, reference], 1))
+        within, visible = logits.float().unbind(1)
+        return OutlineField(within, visible)
 
     def update(
         self,
@@ -207,6 +226,15 @@ class RnnposeNetwork(nn.Module):
 
     def _precision(self, device: torch.device) -> torch.autocast:
         return torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.mixed_precision)
+
+
+def _reference(
+    render: RenderBuffers, *, depth_centre: Float[Tensor, "B"], diameter: Float[Tensor, "B"]
+) -> Float[Tensor, "B 8 S S"]:
+    """What is known of the render at each pixel: colour (-1..1), mask, normals, depth about the centre in diameters."""
+    mask = (render.depth > 0).to(render.color.dtype)[:, None]
+    relative = (render.depth - depth_centre[:, None, None])[:, None] / diameter[:, None, None, None]
+    return torch.cat([(render.color * 2 - 1) * mask, mask, render.attributes[:, :3], relative.to(mask.dtype) * mask], 1)
 
 
 def _four(widths: tuple[int, ...]) -> tuple[int, int, int, int]:

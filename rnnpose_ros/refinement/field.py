@@ -30,6 +30,11 @@ class CycleInputs:
     centre_object: Float[Tensor, "B 3"]
     diameter: Float[Tensor, "B"]
 
+    @property
+    def depth_centre(self) -> Float[Tensor, "B"]:
+        """Depth of the objects' centres at the render, metres."""
+        return transform(self.T_render.to(self.photo), self.centre_object[:, None])[:, 0, 2]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Matches:
@@ -104,16 +109,14 @@ class CellField:
         self._camera = camera = inputs.camera
         self.stride = stride = network.stride
         K = camera.K.to(inputs.photo)
-        T_render = inputs.T_render.to(inputs.photo)
         self.cell_uv = pixel_grid(camera.height, camera.width, stride=stride, device=K.device, dtype=K.dtype)
         self.depth = inputs.render.depth[:, ::stride, ::stride]
         self._shape = batch, h, w = self.depth.shape
         self._mask = self.depth > 0
         self.points_render = backproject(self.depth, self.cell_uv.expand(batch, h, w, 2), K).flatten(1, 2)
-        centre_render = transform(T_render, inputs.centre_object[:, None])[:, 0]
         with stage("encode"):
             self._pair, self._hidden = network.encode(
-                inputs.render, inputs.photo, depth_centre=centre_render[:, 2], diameter=inputs.diameter
+                inputs.render, inputs.photo, depth_centre=inputs.depth_centre, diameter=inputs.diameter
             )
         self.correlation = self._pair.correlation.levels[0]
         self.descriptors: tuple[Tensor, Tensor] | None = (self._pair.descriptors_render, self._pair.descriptors_photo)

@@ -85,7 +85,7 @@ class GenericRecipe:
 
     def losses(self, batch: TrainingBatch, *, iterations: int, step: int, random: torch.Generator) -> Losses:
         """Renders the references, runs one cycle, and compares it with the truth."""
-        inputs = self._cycle_inputs(batch)
+        inputs = cycle_inputs(batch, self._features, self._renderer)
         output = refine_cycle(
             self.network,
             inputs,
@@ -118,18 +118,19 @@ class GenericRecipe:
         facts = {**provenance, "losses": flatten(self.config.losses)}
         return CheckpointInfo(network=describe(network), provenance=facts)
 
-    def _cycle_inputs(self, batch: TrainingBatch) -> CycleInputs:
-        """The network's view of a batch: its references rendered at the initial poses."""
-        features = [self._features.get(model) for model in batch.objects]
-        T, device = batch.T_camera_object_initial, batch.photo.device
-        return CycleInputs(
-            photo=batch.photo.float() / 255.0,
-            render=reference_view(self._renderer, [f.mesh for f in features], T, batch.camera),
-            camera=batch.camera,
-            T_render=T,
-            centre_object=torch.stack([m.centre for m in batch.objects]).to(device, torch.float32),
-            diameter=torch.tensor([m.diameter for m in batch.objects], device=device),
-        )
+
+def cycle_inputs(batch: TrainingBatch, features: FeatureCache, renderer: Renderer) -> CycleInputs:
+    """A batch as the network sees it: its references rendered at the initial poses."""
+    own = [features.get(model) for model in batch.objects]
+    T, device = batch.T_camera_object_initial, batch.photo.device
+    return CycleInputs(
+        photo=batch.photo.float() / 255.0,
+        render=reference_view(renderer, [f.mesh for f in own], T, batch.camera),
+        camera=batch.camera,
+        T_render=T,
+        centre_object=torch.stack([m.centre for m in batch.objects]).to(device, torch.float32),
+        diameter=torch.tensor([m.diameter for m in batch.objects], device=device),
+    )
 
 
 def _start_network(config: GenericConfig) -> RnnposeNetwork:

@@ -13,12 +13,13 @@ from rnnpose_ros.paths import resolve_path
 from rnnpose_ros.rendering.renderer import Renderer
 from rnnpose_ros.training.experiment import TrainingConfig
 from rnnpose_ros.training.generic_recipe import FinetuneConfig, GenericConfig, GenericRecipe
+from rnnpose_ros.training.outline_recipe import OutlineConfig, OutlineRecipe
 from rnnpose_ros.training.paper_recipe import PaperRecipe
 from rnnpose_ros.training.paper_settings import PaperFinetuneConfig, PaperShortConfig, PaperTrainingConfig
 from rnnpose_ros.training.recipe import Recipe
 from rnnpose_ros.types import ObjectModel
 
-RECIPES = ("generic", "paper", "paper-short", "finetune")
+RECIPES = ("generic", "paper", "paper-short", "finetune", "outline")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,11 @@ def _make_generic(config: GenericConfig, renderer: Renderer, objects: Sequence[O
     return GenericRecipe(config, renderer)
 
 
+def _make_outline(config: OutlineConfig, renderer: Renderer, objects: Sequence[ObjectModel]) -> Recipe:
+    del objects
+    return OutlineRecipe(config, renderer)
+
+
 def make_recipe(
     name: str, settings: Mapping[str, Any], renderer: Renderer, *, objects: Sequence[ObjectModel] = ()
 ) -> Recipe:
@@ -41,7 +47,8 @@ def make_recipe(
     Args:
         name: ``generic`` (any mesh, from the start), ``paper`` (the published network, for given objects),
             ``paper-short`` (the same in a few hundred cheap steps, to see that it learns),
-            ``finetune`` (from given weights of either family, encoders frozen).
+            ``finetune`` (from given weights of either family, encoders frozen), ``outline`` (adds the outline's
+            network to given weights of the small or base family).
         settings: Dotted names to values, of the loop and of the recipe.
         renderer: On the training device.
         objects: To train for; none means any.
@@ -63,6 +70,8 @@ def _entry(name: str, initial: Any) -> _Entry:
         return _Entry(PaperTrainingConfig(), PaperRecipe)
     if name == "paper-short":
         return _Entry(PaperShortConfig(), PaperRecipe)
+    if name == "outline":
+        return _Entry(OutlineConfig(), _make_outline)
     if name == "generic":
         return _Entry(GenericConfig(), _make_generic)
     if initial and read_info(resolve_path(initial)).network.get("family") == "paper":
