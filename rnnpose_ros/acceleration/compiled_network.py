@@ -14,16 +14,18 @@ from rnnpose_ros.acceleration.graph_set import GraphSet
 from rnnpose_ros.acceleration.lookup_kernel import fused_lookup
 from rnnpose_ros.acceleration.openvino_engine import GraphCompiler
 from rnnpose_ros.networks.correlation import CorrelationPyramid
+from rnnpose_ros.networks.outline import OutlineField
 from rnnpose_ros.networks.rnnpose_network import EncodedPair, FieldUpdate, RnnposeNetwork
 from rnnpose_ros.networks.update_block import HeldInput
 from rnnpose_ros.types import RenderBuffers
 
 
 class CompiledRnnposeNetwork:
-    """A :class:`~rnnpose_ros.networks.rnnpose_network.CorrespondenceNetwork` in two graphs and a kernel between them.
+    """A :class:`~rnnpose_ros.networks.rnnpose_network.CorrespondenceNetwork` in graphs and a kernel between them.
 
-    The encoders and the correlation; the update with the similarity. The lookup is a kernel because its coordinates
-    need float32, which a graph in bfloat16 would take from it, and because it is several times quicker so.
+    The encoders and the correlation; the update with the similarity; the outline. The lookup between is a kernel
+    because its coordinates need float32, which a graph in bfloat16 would take from it, and because it is several times
+    quicker so.
 
     Args:
         network: What is compiled; graphs compute in bfloat16 where it does.
@@ -69,10 +71,34 @@ class CompiledRnnposeNetwork:
         inputs = (correlation, *held, pair.descriptors_render, pair.descriptors_photo, hidden, target, flow)
         return FieldUpdate(*self._run("advance", self._advance, inputs))
 
+    def find_outline(
+        self,
+        render: RenderBuffers,
+        photo: Float[Tensor, "B 3 S S"],
+        *,
+        depth_centre: Float[Tensor, "B"],
+        diameter: Float[Tensor, "B"],
+    ) -> OutlineField | None:
+        """See :meth:`~rnnpose_ros.networks.rnnpose_network.RnnposeNetwork.find_outline`."""
+        if self._network.outline is None:
+            return None
+        inputs = (render.color, render.depth, render.attributes[:, :3], photo, depth_centre, diameter)
+        within, visible = self._run("find_outline", self._find_outline, inputs)
+        return OutlineField(within, visible)
+
+    def _find_outline(
+        self, color: Tensor, depth: Tensor, normals: Tensor, photo: Tensor, depth_centre: Tensor, diameter: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        found = self._network.find_outline(
+            _buffers(color, depth, normals), photo, depth_centre=depth_centre, diameter=diameter
+        )
+        assert found is not None
+        return found.within, found.visible
+
     def _encode(
         self, color: Tensor, depth: Tensor, normals: Tensor, photo: Tensor, depth_centre: Tensor, diameter: Tensor
     ) -> tuple[Tensor, ...]:
-        buffers = RenderBuffers(depth=depth, color=color, attributes=normals, face_ids=torch.zeros_like(depth).int())
+        buffers = _buffers(color, depth, normals)
         pair, hidden = self._network.encode(buffers, photo, depth_centre=depth_centre, diameter=diameter)
         held = (pair.context.gates, pair.context.candidate)
         return (*held, pair.descriptors_render, pair.descriptors_photo, hidden, *pair.correlation.levels)
@@ -98,3 +124,8 @@ class CompiledRnnposeNetwork:
 
     def _run(self, name: str, function: Callable[..., Any], inputs: Sequence[Tensor]) -> list[Tensor]:
         return self._graphs.run(name, function, inputs, bfloat16=self.mixed_precision)
+
+
+def _buffers(color: Tensor, depth: Tensor, normals: Tensor) -> RenderBuffers:
+    """What a network reads of a render; which face a pixel shows is not among it."""
+    return RenderBuffers(depth=depth, color=color, attributes=normals, face_ids=torch.zeros_like(depth).int())

@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rnnpose_ros.acceleration.cuda_graph import Recorder, Recording
+from rnnpose_ros.networks.outline import OutlineField
 from rnnpose_ros.networks.rnnpose_network import EncodedPair, FieldUpdate, RnnposeNetwork
 from rnnpose_ros.refinement.cycle import CycleInputs, CycleOutput, IterationOutput, refine_cycle
 from rnnpose_ros.refinement.field import Solve
@@ -75,6 +76,17 @@ class GraphedRnnposeNetwork:
     ) -> FieldUpdate:
         """Outside of whole cycles, as the network does it."""
         return self._network.update(pair, hidden, cells, flow)
+
+    def find_outline(
+        self,
+        render: RenderBuffers,
+        photo: Float[Tensor, "B 3 S S"],
+        *,
+        depth_centre: Float[Tensor, "B"],
+        diameter: Float[Tensor, "B"],
+    ) -> OutlineField | None:
+        """As the network does it: it is one pass through few layers."""
+        return self._network.find_outline(render, photo, depth_centre=depth_centre, diameter=diameter)
 
     @torch.inference_mode()
     def refine_cycle(

@@ -20,6 +20,21 @@ def in_fastest_layout(x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
     return x.contiguous(memory_format=torch.channels_last) if is_plain_inference(x) else x
 
 
+class TracedGroupNorm(nn.GroupNorm):
+    """Group normalisation that compilers see as instance normalisation of whole groups, then scale and shift.
+
+    OpenVINO 2026.4 crashes while it compiles group normalisation before the sum of some residual blocks.
+    """
+
+    def forward(self, input: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+        """As :class:`torch.nn.GroupNorm`."""
+        if not torch.jit.is_tracing():
+            return super().forward(input)
+        groups = input.reshape(input.shape[0], self.num_groups, -1)
+        normal = F.instance_norm(groups, eps=self.eps).reshape(input.shape)
+        return normal * self.weight[:, None, None] + self.bias[:, None, None]
+
+
 def normalise(x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
     """Each channel of each image to mean 0 and variance 1. Without gradients, ``x`` is overwritten."""
     if not is_plain_inference(x):

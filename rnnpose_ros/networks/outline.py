@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rnnpose_ros.networks.image_encoder import ResidualBlock, group_norm
+from rnnpose_ros.networks.image_encoder import ResidualBlock
+from rnnpose_ros.networks.normalisation import TracedGroupNorm
 
 STRIDE = 2
 """Crop pixels from answer to answer; the first is for the crop's first pixel."""
@@ -42,9 +43,7 @@ class OutlineNetwork(nn.Module):
     def __init__(self, widths: tuple[int, int, int, int]) -> None:
         super().__init__()
         half, quarter, eighth, sixteenth = widths
-        self.stem = nn.Sequential(
-            nn.Conv2d(INPUTS, half, 5, stride=2, padding=2, bias=False), group_norm(half), nn.ReLU()
-        )
+        self.stem = nn.Sequential(nn.Conv2d(INPUTS, half, 5, stride=2, padding=2, bias=False), _norm(half), nn.ReLU())
         self.down2 = _block(half, half)
         self.down4 = _block(half, quarter, stride=2)
         self.down8 = _block(quarter, eighth, stride=2)
@@ -59,16 +58,21 @@ class OutlineNetwork(nn.Module):
         fine2 = self.down2(self.stem(pictures))
         fine4 = self.down4(fine2)
         fine8 = self.down8(fine4)
-        coarse = self.up8(fine8 + _finer(self.into8(self.down16(fine8)), fine8))
-        coarse = self.up4(fine4 + _finer(self.into4(coarse), fine4))
-        return self.head(self.up2(fine2 + _finer(self.into2(coarse), fine2)))
+        coarse = self.up8(fine8 + finer(self.into8(self.down16(fine8)), fine8))
+        coarse = self.up4(fine4 + finer(self.into4(coarse), fine4))
+        return self.head(self.up2(fine2 + finer(self.into2(coarse), fine2)))
+
+
+def _norm(channels: int) -> nn.Module:
+    """Eight channels a group."""
+    return TracedGroupNorm(channels // 8, channels)
 
 
 def _block(inputs: int, outputs: int, *, stride: int = 1) -> ResidualBlock:
-    return ResidualBlock(inputs, outputs, stride=stride, norm=group_norm)
+    return ResidualBlock(inputs, outputs, stride=stride, norm=_norm)
 
 
-def _finer(coarse: Float[Tensor, "B C h w"], like: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+def finer(coarse: Float[Tensor, "B C h w"], like: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
     """Bilinear between cells that lie on every second one of the finer; beyond the last, the last."""
     height, width = like.shape[-2:]
     h, w = coarse.shape[-2:]

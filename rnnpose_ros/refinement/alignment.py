@@ -20,8 +20,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rnnpose_ros.geometry.camera import NEAR_M
-from rnnpose_ros.geometry.se3 import increment_about, transform
+from rnnpose_ros.geometry.se3 import transform
 from rnnpose_ros.refinement.comparison import AlignmentConfig, Comparison, Look, compare, gradient_at, normalised
+from rnnpose_ros.refinement.pose_step import moved_by
 from rnnpose_ros.refinement.solver import solve_marked
 
 __all__ = ["Alignment", "AlignmentConfig", "Look", "align"]
@@ -93,7 +94,7 @@ def descend(
         if not bool(ok[0]):
             return None
         moved = moved + step[0]
-        T = _moved(T, step[0], comparison)
+        T = moved_by(T, step[0], centre_object=comparison.centre_object, diameter=comparison.diameter)
         now = normal_equations(comparison, T)
         if float(step.norm()) < SETTLED:
             break
@@ -170,15 +171,6 @@ def normal_equations(comparison: Comparison, T_camera_object: Float[Tensor, "4 4
     found = torch.cat([products.flatten(), _agreement(photo, c.render).double()[None]]).cpu()
     table = found[:-1].view(6, 7)
     return Normal(information=table[:, :6], gradient=-table[:, 6], agreement=float(found[-1]))
-
-
-def _moved(
-    T_camera_object: Float[Tensor, "4 4"], step: Float[Tensor, "6"], comparison: Comparison
-) -> Float[Tensor, "4 4"]:
-    """The pose after an increment about the object's centre."""
-    metric = torch.cat([step[:3] * comparison.diameter, step[3:]])
-    centre = transform(T_camera_object, comparison.centre_object[None])
-    return increment_about(T_camera_object[None], metric[None], centre)[0]
 
 
 def _places(move: Float[Tensor, "4 4"], comparison: Comparison) -> Float[Tensor, "2 h w"]:

@@ -118,12 +118,12 @@ def compare(look: Look, *, config: AlignmentConfig) -> Comparison | None:
     rows, columns = used
     luma = depth.new_tensor(_LUMA)[:, None, None]
     render, photo = ((picture[(slice(None), *box)] * luma).sum(0) for picture in (look.render, look.photo))
-    blurred = _blurred(torch.stack([covered, render * covered, photo]), config.smoothing_px)
+    smooth = blurred(torch.stack([covered, render * covered, photo]), config.smoothing_px)
     share = window_sums(inner[None], config.window_px)[0].clamp_min(0.5)
-    render = normalised(blurred[1] / blurred[0].clamp_min(1e-3), inner, share, config)
+    render = normalised(smooth[1] / smooth[0].clamp_min(1e-3), inner, share, config)
     K = look.camera.K[0].to(depth)
     return Comparison(
-        photo=blurred[2],
+        photo=smooth[2],
         corner_uv=corner,
         points_render=_points(depth, corner, K),
         inner=inner,
@@ -183,7 +183,7 @@ def _points(depth: Float[Tensor, "h w"], corner: tuple[int, int], K: Float[Tenso
     return torch.stack([x * depth, y[:, None] * depth, depth])
 
 
-def _blurred(pictures: Float[Tensor, "N h w"], sigma_px: float) -> Float[Tensor, "N h w"]:
+def blurred(pictures: Float[Tensor, "N h w"], sigma_px: float) -> Float[Tensor, "N h w"]:
     """By a Gaussian, zeros beyond the border."""
     reach = math.ceil(3 * sigma_px)
     half = [math.exp(-0.5 * (distance / sigma_px) ** 2) for distance in range(reach + 1)]

@@ -21,7 +21,7 @@ from rnnpose_ros.refinement.comparison import Look, compare
 from rnnpose_ros.refinement.field import CycleInputs
 from rnnpose_ros.refinement.solution import spread_diameters
 from rnnpose_ros.refinement.solver import pose_covariance
-from rnnpose_ros.refinement.status import Calibration, held_log_spread
+from rnnpose_ros.refinement.status import SCORE_MEASURES, Calibration, held_log_spread
 from rnnpose_ros.types import ObjectModel, PoseHypothesis, RefinementResult, RefinementStatus
 
 _STRIDE = 8
@@ -104,5 +104,5 @@ def _covariance(
 
 def _measures(last: Sequence[float], spread: float, agreement: float) -> tuple[float, ...]:
     """Of the score: the network's as it last gave them, uncertainty and agreement as they are now."""
-    mean_weight, log_residual, log_step, _, _ = last
-    return mean_weight, log_residual, log_step, held_log_spread(spread), agreement
+    now = {"log_spread": held_log_spread(spread), "agreement": agreement}
+    return tuple(now.get(name, value) for name, value in zip(SCORE_MEASURES, last, strict=True))

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rnnpose_ros.geometry.se3 import log_so3, transform
+from rnnpose_ros.geometry.se3 import transform
 from rnnpose_ros.refinement.alignment import AlignmentConfig, Descend, Look, align, descend
 from rnnpose_ros.refinement.cycle import CycleInputs, CycleOutput
 from rnnpose_ros.refinement.cycle_report import CycleReport
+from rnnpose_ros.refinement.outline import OutlineConfig, Outlines, fit_outline, outline_lines
+from rnnpose_ros.refinement.pose_step import step_between
 from rnnpose_ros.refinement.solver import pose_covariance
+from rnnpose_ros.stages import stage
 from rnnpose_ros.types import ObjectModel
 
 _LEAST_VARIANCE_PX = 1e-3
@@ -44,6 +46,10 @@ class Solution:
     agreement: float = 0.0
     """How alike render and photograph look, -1..1; 0 where they were not compared."""
     aligned: bool = False
+    overlap: float = 0.0
+    """Of the render and the outline in the photograph, 0..1; 0 where no outline was found."""
+    seen: float = 0.0
+    """Share of the render that the photograph shows, 0..1; 0 where no outline was found."""
 
     def is_better_than(self, other: Solution) -> bool:
         """Aligned ones by their pictures' agreement; of those that are not, the later."""
@@ -62,6 +68,8 @@ def solution(
     T_start: Float[Tensor, "4 4"],
     model: ObjectModel,
     alignment: AlignmentConfig | None,
+    outlines: Outlines | None = None,
+    outline: OutlineConfig = OutlineConfig(),  # noqa: B008 - frozen
     descend: Descend = descend,
 ) -> Solution:
     """What a cycle found of one of its objects.
@@ -75,6 +83,8 @@ def solution(
         T_start: Where the cycle started, float64.
         model: The object.
         alignment: How to align render and photograph; None for the network's own pose and covariance.
+        outlines: Where the network finds the batch's outlines; None where it was not asked.
+        outline: How to fit the pose to them.
         descend: Takes the steps of the alignment.
     """
     residual, normal_matrix = report.residual_px, report.normal_matrix
@@ -82,8 +92,12 @@ def solution(
     information, aligned = normal_matrix / max(variance, _LEAST_VARIANCE_PX), None
     if alignment is not None:
         information = information / alignment.prior_variance
+        look = _look(row, inputs, output, model)
+        if outlines is not None:
+            T_camera_object, information = _fitted(
+                look, outlines.within[row], T_camera_object, information, config=outline
+            )
         if alignment.steps > 0:
-            look = _look(row, inputs, output, model)
             aligned = align(look, T_camera_object, information, config=alignment, descend=descend)
     if aligned is not None:
         T_camera_object, information = aligned.T_camera_object, aligned.information
@@ -92,7 +106,7 @@ def solution(
         information, 1.0, diameter=model.diameter, origin_from_centre=T_camera_object[:3, 3] - centre
     )
     motion = _motion_px(report.step, normal_matrix, report.weight_sum)
-    whole = _increment(T_start, T_camera_object, model)
+    whole = step_between(T_start, T_camera_object, centre_object=model.centre, diameter=model.diameter)
     return Solution(
         T_camera_object,
         covariance,
@@ -105,7 +119,24 @@ def solution(
         motion_px=_motion_px(whole, normal_matrix, report.weight_sum),
         agreement=0.0 if aligned is None else aligned.agreement,
         aligned=aligned is not None and aligned.taken,
+        overlap=0.0 if outlines is None else outlines.overlap[row],
+        seen=0.0 if outlines is None else outlines.seen[row],
     )
+
+
+def _fitted(
+    look: Look,
+    within: Float[Tensor, "h w"],
+    T_camera_object: Float[Tensor, "4 4"],
+    information: Float[Tensor, "6 6"],
+    *,
+    config: OutlineConfig,
+) -> tuple[Float[Tensor, "4 4"], Float[Tensor, "6 6"]]:
+    """The pose and its information after the fit to the outline, or as they were where there is too little of it."""
+    with stage("outline"):
+        lines = outline_lines(look, within, config=config)
+        fit = None if lines is None else fit_outline(lines, T_camera_object, information, config=config)
+    return (T_camera_object, information) if fit is None else (fit.T_camera_object, fit.information)
 
 
 def _look(row: int, inputs: CycleInputs, output: CycleOutput, model: ObjectModel) -> Look:
@@ -121,13 +152,6 @@ def _look(row: int, inputs: CycleInputs, output: CycleOutput, model: ObjectModel
         centre_object=model.centre,
         diameter=model.diameter,
     )
-
-
-def _increment(T_from: Float[Tensor, "4 4"], T_to: Float[Tensor, "4 4"], model: ObjectModel) -> Float[Tensor, "6"]:
-    """From one pose to another in (v / D, omega) about the object's centre."""
-    centre = model.centre.to(T_to)[None]
-    shift = (transform(T_to, centre) - transform(T_from, centre))[0] / model.diameter
-    return torch.cat([shift, log_so3(T_to[:3, :3] @ T_from[:3, :3].mT)])
 
 
 def _motion_px(step: Float[Tensor, "6"], normal_matrix: Float[Tensor, "6 6"], weight_sum: float) -> float:

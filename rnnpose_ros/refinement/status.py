@@ -26,10 +26,12 @@ if TYPE_CHECKING:
     from rnnpose_ros.refinement.refiner import RefinerConfig
 
 
-SCORE_MEASURES = ("mean_weight", "log_residual", "log_step", "log_spread", "agreement")
+SCORE_MEASURES = ("mean_weight", "log_residual", "log_step", "log_spread", "agreement", "overlap", "seen")
 """What the score is computed from, all of the last iteration: the mean weight over the covered cells; the logarithms of
-the weighted residual and of the last step's motion (cells), and of the pose's predicted uncertainty (diameters); and
-how alike render and photograph look at the end (correlation, 0 where they were not compared)."""
+the weighted residual and of the last step's motion (cells), and of the pose's predicted uncertainty (diameters);
+how alike render and photograph look at the end (correlation, 0 where they were not compared); how far the render covers
+the outline that the network finds in the photograph, and the share of it that the network sees there (0..1, 0 without
+outline)."""
 
 _FACTORS = tuple(f"score_by_{name}" for name in SCORE_MEASURES)
 """Of :class:`Calibration`, in this order."""
@@ -50,6 +52,8 @@ class Calibration:
     score_by_log_step: float = -0.5
     score_by_log_spread: float = -0.5
     score_by_agreement: float = 0.0
+    score_by_overlap: float = 0.0
+    score_by_seen: float = 0.0
     covariance_scale: float = 1.0
 
     @classmethod
@@ -140,6 +144,8 @@ def score_measures(found: Solution) -> tuple[float, ...]:
         math.log(_held(found.step_cells, 1e-3, 10.0)),
         held_log_spread(found.spread_diameters),
         found.agreement,
+        found.overlap,
+        found.seen,
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from rnnpose_ros.rendering.warp_renderer import WarpRenderer
 from rnnpose_ros.training.generic_recipe import GenericRecipe
+from rnnpose_ros.training.outline_recipe import OutlineRecipe
 from rnnpose_ros.training.recipes import make_recipe
 from rnnpose_ros.training.trainer import Trainer
 
@@ -40,6 +41,20 @@ def tiny_recipe() -> Callable[..., GenericRecipe]:
     def make(settings: dict[str, Any] | None = None, *, name: str = "generic", device: str = "cpu") -> GenericRecipe:
         recipe = make_recipe(name, {**_TINY, **(settings or {})}, WarpRenderer(device))
         assert isinstance(recipe, GenericRecipe)
+        return recipe
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_outline_recipe() -> Callable[..., OutlineRecipe]:
+    """Makes the outline's recipe upon given weights; settings by dotted name."""
+    loop = {n: v for n, v in _TINY.items() if not n.startswith(("network.", "pose_"))}
+
+    def make(initial: Path) -> OutlineRecipe:
+        settings = {**loop, "initial": str(initial), "widths": (8, 8, 8, 8)}
+        recipe = make_recipe("outline", settings, WarpRenderer("cpu"))
+        assert isinstance(recipe, OutlineRecipe)
         return recipe
 
     return make

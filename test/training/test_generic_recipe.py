@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from rnnpose_ros.checkpoints.checkpoint import CheckpointInfo, describe, save_checkpoint
 from rnnpose_ros.errors import ConfigError
+from rnnpose_ros.networks.paper_network import PaperNetwork
 from rnnpose_ros.rendering.warp_renderer import WarpRenderer
 from rnnpose_ros.training.experiment import Stage
 from rnnpose_ros.training.generic_recipe import GenericRecipe
 from rnnpose_ros.training.optimizer import half_cosine
+from rnnpose_ros.training.outline_recipe import OutlineRecipe
 from rnnpose_ros.training.recipe import Recipe
 from rnnpose_ros.training.recipes import make_recipe
 from rnnpose_ros.training.trainer import Trainer
@@ -53,7 +56,7 @@ def test_a_module_that_cannot_be_frozen_is_named(tiny_recipe: TinyRecipe) -> Non
 
 def test_an_unknown_recipe_is_named() -> None:
     with pytest.raises(
-        ConfigError, match="unknown recipe 'best': expected one of generic, paper, paper-short, finetune"
+        ConfigError, match="unknown recipe 'best': expected one of generic, paper, paper-short, finetune, outline"
     ):
         make_recipe("best", {}, WarpRenderer("cpu"))
 
@@ -68,3 +71,30 @@ def test_the_schedule_warms_up_and_ends_low() -> None:
     assert rate(0.1) == pytest.approx(2.0)
     assert rate(0.55) == pytest.approx(0.505 * 2.0)
     assert rate(1.0) == pytest.approx(0.01 * 2.0)
+
+
+def test_the_outline_is_trained_beside_a_network_that_stays(
+    tiny_outline_recipe: Callable[..., OutlineRecipe], make_trainer: Callable[..., Trainer], tmp_path: Path
+) -> None:
+    make_trainer(tmp_path, {"seed": 9}).save()
+    recipe = tiny_outline_recipe(tmp_path / "weights.safetensors")
+    before = {name: tensor.clone() for name, tensor in recipe.network.state_dict().items()}
+    trainer = Trainer(recipe, WarpRenderer("cpu"), tmp_path / "outline")
+    losses = [trainer.train_step(0.1, STAGE)["loss"] for _ in range(25)]
+    assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
+    changed = {n.split(".")[0] for n, t in recipe.network.state_dict().items() if not torch.equal(t, before[n])}
+    assert changed == {"outline"}
+    trainer.save()
+    again = tiny_outline_recipe(tmp_path / "outline" / "weights.safetensors")
+    assert again.network.config == recipe.network.config
+    averaged = trainer.average.network.state_dict()
+    assert all(torch.equal(tensor, averaged[name]) for name, tensor in again.network.state_dict().items())
+
+
+def test_networks_without_a_place_for_the_outline_are_refused(
+    tiny_outline_recipe: Callable[..., OutlineRecipe], tmp_path: Path
+) -> None:
+    network = PaperNetwork()
+    save_checkpoint(tmp_path / "paper.safetensors", network, CheckpointInfo(network=describe(network)))
+    with pytest.raises(ConfigError, match="family without outline"):
+        tiny_outline_recipe(tmp_path / "paper.safetensors")

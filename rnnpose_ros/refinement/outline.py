@@ -1,0 +1,239 @@
+"""Fitting the pose to the object's outline in the photograph: distance and size, where the surface tells little.
+
+The network says of each pixel how likely it lies within the outline (:mod:`~rnnpose_ros.networks.outline`). Lines
+across the rendered outline collect that: were the true outline ``d`` pixels farther out on a line, all pixels up to
+``d`` would lie within and all others not, so the log-likelihood of ``d`` is the running sum of the logits along the
+line. Its mean and variance near the present pose are what the line measures (as correspondence lines of region-based
+trackers do, Kehl et al. 2017, Stoiber et al. 2022, with colour statistics in the place of a network). Gauss-Newton
+moves the pose; the network's correspondences stay in as a prior with their uncertainty. Not of the RNNPose papers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from rnnpose_ros.config import param
+from rnnpose_ros.geometry.camera import NEAR_M, backproject
+from rnnpose_ros.geometry.se3 import inverse, transform
+from rnnpose_ros.networks.outline import STRIDE
+from rnnpose_ros.networks.rnnpose_network import CorrespondenceNetwork
+from rnnpose_ros.refinement.comparison import Look, blurred
+from rnnpose_ros.refinement.field import CycleInputs
+from rnnpose_ros.refinement.pose_step import moved_by
+from rnnpose_ros.refinement.solver import solve_marked
+from rnnpose_ros.stages import stage
+
+_LEAST_LINES = 12
+_SMOOTHING_PX = 1.2
+"""Of the rendered mask, whose slope is the outline's direction and whose value at a pixel its distance."""
+_SAMPLE_PX = 0.5
+"""Between the places of a line."""
+_OUTLIER_SCALE = 1.48
+"""Of the median distance: its standard deviation, were distances Gaussian; from there on a line counts less."""
+_LEAST_SCALE_PX = 1.0
+_SETTLED = 1e-4
+"""A step shorter than this, (v / D, omega) together, is the last of its reach."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutlineConfig:
+    """How poses are fitted to outlines."""
+
+    steps: int = param(
+        2, doc="Steps of the fit to the outline at each reach, after each cycle; 0: none", bounds=(0, 20), dynamic=True
+    )
+    lines: int = param(240, doc="Lines across the outline, at most", bounds=(12, 2000))
+    reach_px: tuple[float, ...] = param(
+        (14.0, 7.0, 4.0), doc="How far along its line the outline is looked for", unit="crop px", bounds=(1.0, 64.0)
+    )
+    evidence: float = param(0.5, doc="Factor on the logits, whose errors neighbouring pixels share", bounds=(0.01, 1.0))
+    least_std_px: float = param(
+        0.5, doc="Standard deviation of a line's measurement at the least", unit="crop px", bounds=(0.01, 10.0)
+    )
+    correlated: float = param(4.0, doc="Neighbouring lines that count as one measurement", bounds=(1.0, 1e4))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OutlineLines:
+    """Lines across the outline of a render, and what the photograph says along them; float64 on the CPU."""
+
+    points_render: Float[Tensor, "N 3"]
+    """Where the surface ends, camera frame of the render, metres."""
+    uv: Float[Tensor, "N 2"]
+    """Their crop pixels."""
+    normals: Float[Tensor, "N 2"]
+    """Outward."""
+    distances: Float[Tensor, "M"]
+    """Of the lines' places from the outline of the render, outward, pixels."""
+    evidence: Float[Tensor, "N M"]
+    """Log-likelihood of the true outline's passing there, up to a constant of each line."""
+    K: Float[Tensor, "3 3"]
+    T_object_render: Float[Tensor, "4 4"]
+    centre_object: Float[Tensor, "3"]
+    diameter: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OutlineFit:
+    """Where the steps led; float64 on the CPU."""
+
+    T_camera_object: Float[Tensor, "4 4"]
+    information: Float[Tensor, "6 6"]
+    """Of prior and outline together, in (v / D, omega) about the object's centre."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outlines:
+    """What the network says of a batch, and how renders and photographs fit by it."""
+
+    within: Float[Tensor, "B h w"]
+    """Logits, see :class:`~rnnpose_ros.networks.outline.OutlineField`."""
+    overlap: tuple[float, ...]
+    """Of the rendered object and the whole outline in the photograph: their common area over that of both."""
+    seen: tuple[float, ...]
+    """Share of the rendered object that is seen in the photograph."""
+
+
+def find_outlines(network: CorrespondenceNetwork, inputs: CycleInputs) -> Outlines | None:
+    """Asks a network for outlines; None where it estimates none."""
+    with stage("outline"):
+        field = network.find_outline(
+            inputs.render, inputs.photo, depth_centre=inputs.depth_centre, diameter=inputs.diameter
+        )
+        if field is None:
+            return None
+        mask = (inputs.render.depth[:, ::STRIDE, ::STRIDE] > 0).float()
+        within, visible = field.within.sigmoid(), field.visible.sigmoid()
+        overlap = torch.minimum(mask, within).sum((1, 2)) / torch.maximum(mask, within).sum((1, 2)).clamp_min(1.0)
+        seen = (mask * visible).sum((1, 2)) / mask.sum((1, 2)).clamp_min(1.0)
+        return Outlines(field.within, overlap=tuple(overlap.tolist()), seen=tuple(seen.tolist()))
+
+
+def outline_lines(look: Look, within: Float[Tensor, "h w"], *, config: OutlineConfig) -> OutlineLines | None:
+    """Lines across the rendered outline.
+
+    Args:
+        look: The render.
+        within: Logits that the photograph's pixels lie within the outline, every second pixel of the crop.
+        config: See :class:`OutlineConfig`.
+
+    Returns:
+        None where the render shows too little of an outline.
+    """
+    mask = (look.depth > 0).float()
+    rows, columns = _rim(mask).nonzero().T
+    keep = slice(None, None, max(1, -(-len(rows) // config.lines)))
+    rows, columns = rows[keep], columns[keep]
+    soft = blurred(mask[None], _SMOOTHING_PX)[0]
+    slope = torch.stack(
+        [soft[rows, columns - 1] - soft[rows, columns + 1], soft[rows - 1, columns] - soft[rows + 1, columns]], -1
+    )
+    steepness = slope.norm(dim=-1)
+    steep = steepness > 0.02
+    if int(steep.sum()) < _LEAST_LINES:
+        return None
+    rows, columns, normals = rows[steep], columns[steep], slope[steep] / steepness[steep, None]
+    # Of a straight edge blurred by a Gaussian, the value tells how far inside a pixel lies.
+    inside_px = _SMOOTHING_PX * torch.special.ndtri(soft[rows, columns].clamp(0.05, 0.95))
+    uv = torch.stack([columns, rows], -1).float()
+    reach = max(config.reach_px)
+    distances = torch.arange(-2 * reach, 2 * reach + _SAMPLE_PX / 2, _SAMPLE_PX, device=uv.device)
+    places = uv[:, None] + (inside_px[:, None, None] + distances[:, None]) * normals[:, None]
+    logits = _sampled(within, places).clamp(-8.0, 8.0)
+    # The likelihood between two places is that of the first and half of both logits' steps.
+    evidence = config.evidence * _SAMPLE_PX * (logits.cumsum(1) - 0.5 * logits)
+    K = look.camera.K.to(look.depth)
+    points = backproject(look.depth[rows, columns][None], uv[None], K)[0]
+    return OutlineLines(
+        points_render=points.double().cpu(),
+        uv=uv.double().cpu(),
+        normals=normals.double().cpu(),
+        distances=distances.double().cpu(),
+        evidence=evidence.double().cpu(),
+        K=look.camera.K[0].double().cpu(),
+        T_object_render=inverse(look.T_render.double()).cpu(),
+        centre_object=look.centre_object.double().cpu(),
+        diameter=look.diameter,
+    )
+
+
+def fit_outline(
+    lines: OutlineLines,
+    T_camera_object: Float[Tensor, "4 4"],
+    prior_information: Float[Tensor, "6 6"],
+    *,
+    config: OutlineConfig,
+) -> OutlineFit | None:
+    """Moves a pose to where its outline is the photograph's; None where a step cannot be solved for.
+
+    Args:
+        lines: Across the outline of the render that the pose is near.
+        T_camera_object: The network's solution, float64.
+        prior_information: Inverse covariance of that solution, float64, in (v / D, omega) about the centre.
+        config: See :class:`OutlineConfig`.
+    """
+    T, moved, information = T_camera_object, prior_information.new_zeros(6), prior_information
+    for reach in config.reach_px:
+        for _ in range(config.steps):
+            J, distance, weights = _measured(lines, T, reach, config)
+            weighted = J * weights[:, None]
+            information = prior_information + weighted.T @ J
+            gradient = weighted.T @ distance - prior_information @ moved
+            step, ok = solve_marked(information[None], gradient[None], usable=torch.ones(1, dtype=torch.bool))
+            if not bool(ok[0]):
+                return None
+            moved = moved + step[0]
+            T = moved_by(T, step[0], centre_object=lines.centre_object, diameter=lines.diameter)
+            if float(step.norm()) < _SETTLED:
+                break
+    return OutlineFit(T, information)
+
+
+def _measured(
+    lines: OutlineLines, T_camera_object: Float[Tensor, "4 4"], reach: float, config: OutlineConfig
+) -> tuple[Float[Tensor, "N 6"], Float[Tensor, "N"], Float[Tensor, "N"]]:
+    """How far out each line finds the outline from where the pose puts it (px), how the pose moves it, and weights."""
+    points = transform(T_camera_object @ lines.T_object_render, lines.points_render)
+    z = points[:, 2:].clamp_min(NEAR_M)
+    focal = torch.stack([lines.K[0, 0], lines.K[1, 1]])
+    uv = focal * points[:, :2] / z + lines.K[:2, 2]
+    present = ((uv - lines.uv) * lines.normals).sum(-1)
+    away = lines.distances - present[:, None]
+    near = lines.evidence.masked_fill(away.abs() > reach, -torch.inf)
+    probability = torch.softmax(near, 1).nan_to_num(0.0)  # of a line whose end is passed, nothing is known
+    distance = (probability * away).sum(1)
+    variance = (probability * (away - distance[:, None]) ** 2).sum(1)
+    # Evenly likely everywhere within reach says nothing.
+    weights = (1 / (variance + config.least_std_px**2) - 3 / reach**2).clamp_min(0.0)
+    weights = torch.where(probability.sum(1) > 0.5, weights, torch.zeros_like(weights))
+    scale = (_OUTLIER_SCALE * distance.abs().median()).clamp_min(_LEAST_SCALE_PX)
+    weights = weights / (config.correlated * (1 + (distance / scale) ** 2))
+    along = (
+        torch.cat([lines.normals * focal, -(lines.normals * focal * points[:, :2]).sum(-1, keepdim=True) / z], -1) / z
+    )
+    centre = transform(T_camera_object, lines.centre_object[None])
+    J = torch.cat([along * lines.diameter, torch.linalg.cross(points - centre, along)], -1)
+    return J, distance, weights
+
+
+def _rim(mask: Float[Tensor, "S S"]) -> Tensor:
+    """Pixels of the mask that have one outside to a side; not at the crop's border, beyond which nothing is known."""
+    outside = 1 - mask
+    beside = F.max_pool2d(outside[None, None], 3, stride=1, padding=1)[0, 0]
+    rim = (mask > 0) & (beside > 0)
+    rim[[0, 1, -2, -1]] = False
+    rim[:, [0, 1, -2, -1]] = False
+    return rim
+
+
+def _sampled(field: Float[Tensor, "h w"], places: Float[Tensor, "N M 2"]) -> Float[Tensor, "N M"]:
+    """A field of every second pixel at places of the crop, bilinear; beyond it, nothing is known."""
+    height, width = field.shape
+    size = places.new_tensor([width - 1, height - 1])
+    grid = places / STRIDE * 2 / size - 1
+    return F.grid_sample(field[None, None], grid[None].to(field), align_corners=True)[0, 0].to(places)
