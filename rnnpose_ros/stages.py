@@ -9,9 +9,9 @@ from contextvars import ContextVar
 
 from torch.profiler import record_function
 
-STAGES = ("crop", "render", "describe", "encode", "update", "solve", "align")
+STAGES = ("crop", "render", "describe", "encode", "update", "solve", "align", "outline")
 """Cut the picture, draw the reference, describe the photograph, encode both, estimate the field,
-solve for the pose, align the pictures."""
+solve for the pose, align the pictures, find the outline and fit to it."""
 
 
 class StageClock:

@@ -26,7 +26,7 @@ from rnnpose_ros.refinement.comparison import Look, blurred
 from rnnpose_ros.refinement.field import CycleInputs
 from rnnpose_ros.refinement.pose_step import moved_by
 from rnnpose_ros.refinement.solver import solve_marked
-from rnnpose_ros.stages import stage
+from rnnpose_ros.types import RenderBuffers
 
 _LEAST_LINES = 12
 _SMOOTHING_PX = 1.2
@@ -46,6 +46,12 @@ class OutlineConfig:
 
     steps: int = param(
         2, doc="Steps of the fit to the outline at each reach, after each cycle; 0: none", bounds=(0, 20), dynamic=True
+    )
+    clear_agreement: float = param(
+        0.6,
+        doc="Correlation of render and photograph from which on the outline is not asked for; above 1: always",
+        bounds=(-1.0, 2.0),
+        dynamic=True,
     )
     lines: int = param(240, doc="Lines across the outline, at most", bounds=(12, 2000))
     reach_px: tuple[float, ...] = param(
@@ -88,30 +94,32 @@ class OutlineFit:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Outlines:
-    """What the network says of a batch, and how renders and photographs fit by it."""
+class Outline:
+    """What the network says of one object, and how render and photograph fit by it."""
 
-    within: Float[Tensor, "B h w"]
+    within: Float[Tensor, "h w"]
     """Logits, see :class:`~rnnpose_ros.networks.outline.OutlineField`."""
-    overlap: tuple[float, ...]
+    overlap: float
     """Of the rendered object and the whole outline in the photograph: their common area over that of both."""
-    seen: tuple[float, ...]
+    seen: float
     """Share of the rendered object that is seen in the photograph."""
 
 
-def find_outlines(network: CorrespondenceNetwork, inputs: CycleInputs) -> Outlines | None:
-    """Asks a network for outlines; None where it estimates none."""
-    with stage("outline"):
-        field = network.find_outline(
-            inputs.render, inputs.photo, depth_centre=inputs.depth_centre, diameter=inputs.diameter
-        )
-        if field is None:
-            return None
-        mask = (inputs.render.depth[:, ::STRIDE, ::STRIDE] > 0).float()
-        within, visible = field.within.sigmoid(), field.visible.sigmoid()
-        overlap = torch.minimum(mask, within).sum((1, 2)) / torch.maximum(mask, within).sum((1, 2)).clamp_min(1.0)
-        seen = (mask * visible).sum((1, 2)) / mask.sum((1, 2)).clamp_min(1.0)
-        return Outlines(field.within, overlap=tuple(overlap.tolist()), seen=tuple(seen.tolist()))
+def find_outline(network: CorrespondenceNetwork, inputs: CycleInputs, row: int) -> Outline | None:
+    """Asks a network for the outline of one object of a batch; None where it estimates none."""
+    one = slice(row, row + 1)
+    render = inputs.render
+    buffers = RenderBuffers(render.depth[one], render.color[one], render.attributes[one], render.face_ids[one])
+    field = network.find_outline(
+        buffers, inputs.photo[one], depth_centre=inputs.depth_centre[one], diameter=inputs.diameter[one]
+    )
+    if field is None:
+        return None
+    mask = (buffers.depth[0, ::STRIDE, ::STRIDE] > 0).float()
+    within, visible = field.within[0].sigmoid(), field.visible[0].sigmoid()
+    common, both, here = (t.sum() for t in (torch.minimum(mask, within), torch.maximum(mask, within), mask))
+    overlap, seen = torch.stack([common / both.clamp_min(1.0), (mask * visible).sum() / here.clamp_min(1.0)]).tolist()
+    return Outline(field.within[0], overlap=overlap, seen=seen)
 
 
 def outline_lines(look: Look, within: Float[Tensor, "h w"], *, config: OutlineConfig) -> OutlineLines | None:

@@ -25,7 +25,7 @@ from rnnpose_ros.refinement.features import FeatureCache, ObjectFeatures
 from rnnpose_ros.refinement.field import Solve
 from rnnpose_ros.refinement.following import follow
 from rnnpose_ros.refinement.iteration_trace import describe_iterations
-from rnnpose_ros.refinement.outline import OutlineConfig, Outlines, find_outlines
+from rnnpose_ros.refinement.outline import Outline, OutlineConfig, find_outline
 from rnnpose_ros.refinement.restarts import Refine, RestartConfig, finish_best, try_again
 from rnnpose_ros.refinement.solution import solution
 from rnnpose_ros.refinement.solver import SolverConfig
@@ -338,18 +338,15 @@ class Refiner:
                 weighting=self.config.weighting, solve=self._kernels.solve,
             )  # fmt: skip
             reports = report_cycle(output, affine, (camera.height, camera.width))
-            outlines = self._outlines(inputs)
             for row, i in enumerate(alive):
-                self._advance(states[i], row, inputs, output, reports[row], outlines)
+                self._advance(states[i], row, inputs, output, reports[row])
                 if trace:
                     states[i].trace += describe_iterations(row, cycle, inputs, output, affine[row])
         return [judge(s, self.config, self.calibration) for s in states]
 
-    def _outlines(self, inputs: CycleInputs) -> Outlines | None:
-        """Where the network finds the outlines, if it is to be asked."""
-        if isinstance(self.network, PaperNetwork) or self.config.outline.steps == 0:
-            return None
-        return find_outlines(self.network, inputs)
+    def _outline(self, inputs: CycleInputs, row: int) -> Outline | None:
+        """Where the network finds the outline of one of the batch's objects."""
+        return None if isinstance(self.network, PaperNetwork) else find_outline(self.network, inputs, row)
 
     def _advance(
         self,
@@ -358,7 +355,6 @@ class Refiner:
         inputs: CycleInputs,
         output: CycleOutput,
         report: CycleReport,
-        outlines: Outlines | None,
     ) -> None:
         """Takes over one item's new pose, or its reason to stop."""
         if report.cells_in_image == 0:
@@ -377,7 +373,8 @@ class Refiner:
                 found = solution(
                     T, row, inputs, output, report, T_start=state.T_camera_object, model=state.model,
                     alignment=None if isinstance(self.network, PaperNetwork) else self.config.alignment,
-                    outlines=outlines, outline=self.config.outline, descend=self._kernels.descend,
+                    find_outline=lambda: self._outline(inputs, row), fit=self.config.outline,
+                    descend=self._kernels.descend,
                 )  # fmt: skip
             state.take(found, settled_px=self.config.settled_px)
 

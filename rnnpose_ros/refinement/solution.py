@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
 
 from rnnpose_ros.geometry.se3 import transform
-from rnnpose_ros.refinement.alignment import AlignmentConfig, Descend, Look, align, descend
+from rnnpose_ros.refinement.alignment import Alignment, AlignmentConfig, Descend, Look, align, descend
 from rnnpose_ros.refinement.cycle import CycleInputs, CycleOutput
 from rnnpose_ros.refinement.cycle_report import CycleReport
-from rnnpose_ros.refinement.outline import OutlineConfig, Outlines, fit_outline, outline_lines
+from rnnpose_ros.refinement.outline import Outline, OutlineConfig, OutlineFit, fit_outline, outline_lines
 from rnnpose_ros.refinement.pose_step import step_between
 from rnnpose_ros.refinement.solver import pose_covariance
 from rnnpose_ros.stages import stage
@@ -46,10 +47,10 @@ class Solution:
     agreement: float = 0.0
     """How alike render and photograph look, -1..1; 0 where they were not compared."""
     aligned: bool = False
-    overlap: float = 0.0
-    """Of the render and the outline in the photograph, 0..1; 0 where no outline was found."""
-    seen: float = 0.0
-    """Share of the render that the photograph shows, 0..1; 0 where no outline was found."""
+    overlap: float = 1.0
+    """Of the render and the outline in the photograph, 0..1; 1 where no outline was asked for."""
+    seen: float = 1.0
+    """Share of the render that the photograph shows, 0..1; 1 where no outline was asked for."""
 
     def is_better_than(self, other: Solution) -> bool:
         """Aligned ones by their pictures' agreement; of those that are not, the later."""
@@ -68,8 +69,8 @@ def solution(
     T_start: Float[Tensor, "4 4"],
     model: ObjectModel,
     alignment: AlignmentConfig | None,
-    outlines: Outlines | None = None,
-    outline: OutlineConfig = OutlineConfig(),  # noqa: B008 - frozen
+    find_outline: Callable[[], Outline | None] = lambda: None,
+    fit: OutlineConfig = OutlineConfig(),  # noqa: B008 - frozen
     descend: Descend = descend,
 ) -> Solution:
     """What a cycle found of one of its objects.
@@ -83,22 +84,26 @@ def solution(
         T_start: Where the cycle started, float64.
         model: The object.
         alignment: How to align render and photograph; None for the network's own pose and covariance.
-        outlines: Where the network finds the batch's outlines; None where it was not asked.
-        outline: How to fit the pose to them.
+        find_outline: Asks for the object's outline in the photograph.
+        fit: When to ask, and how to fit the pose to it.
         descend: Takes the steps of the alignment.
     """
     residual, normal_matrix = report.residual_px, report.normal_matrix
     variance = 0.5 * residual * residual
-    information, aligned = normal_matrix / max(variance, _LEAST_VARIANCE_PX), None
+    information, aligned, outline = normal_matrix / max(variance, _LEAST_VARIANCE_PX), None, None
     if alignment is not None:
         information = information / alignment.prior_variance
         look = _look(row, inputs, output, model)
-        if outlines is not None:
-            T_camera_object, information = _fitted(
-                look, outlines.within[row], T_camera_object, information, config=outline
-            )
         if alignment.steps > 0:
             aligned = align(look, T_camera_object, information, config=alignment, descend=descend)
+        if not _is_clear(aligned, fit):
+            with stage("outline"):
+                outline = find_outline()
+                fitted = None if outline is None else _fitted(look, outline, T_camera_object, information, config=fit)
+            if fitted is not None:
+                T_camera_object, information = fitted.T_camera_object, fitted.information
+                if alignment.steps > 0:
+                    aligned = align(look, T_camera_object, information, config=alignment, descend=descend)
     if aligned is not None:
         T_camera_object, information = aligned.T_camera_object, aligned.information
     centre = transform(T_camera_object, model.centre.double().cpu()[None])[0]
@@ -119,24 +124,27 @@ def solution(
         motion_px=_motion_px(whole, normal_matrix, report.weight_sum),
         agreement=0.0 if aligned is None else aligned.agreement,
         aligned=aligned is not None and aligned.taken,
-        overlap=0.0 if outlines is None else outlines.overlap[row],
-        seen=0.0 if outlines is None else outlines.seen[row],
+        overlap=1.0 if outline is None else outline.overlap,
+        seen=1.0 if outline is None else outline.seen,
     )
+
+
+def _is_clear(aligned: Alignment | None, fit: OutlineConfig) -> bool:
+    """Whether the surface alone tells where the object is, or the outline is not to be asked for."""
+    return fit.steps == 0 or (aligned is not None and aligned.taken and aligned.agreement >= fit.clear_agreement)
 
 
 def _fitted(
     look: Look,
-    within: Float[Tensor, "h w"],
+    outline: Outline,
     T_camera_object: Float[Tensor, "4 4"],
     information: Float[Tensor, "6 6"],
     *,
     config: OutlineConfig,
-) -> tuple[Float[Tensor, "4 4"], Float[Tensor, "6 6"]]:
-    """The pose and its information after the fit to the outline, or as they were where there is too little of it."""
-    with stage("outline"):
-        lines = outline_lines(look, within, config=config)
-        fit = None if lines is None else fit_outline(lines, T_camera_object, information, config=config)
-    return (T_camera_object, information) if fit is None else (fit.T_camera_object, fit.information)
+) -> OutlineFit | None:
+    """The fit to the outline; None where there is too little of it."""
+    lines = outline_lines(look, outline.within, config=config)
+    return None if lines is None else fit_outline(lines, T_camera_object, information, config=config)
 
 
 def _look(row: int, inputs: CycleInputs, output: CycleOutput, model: ObjectModel) -> Look:

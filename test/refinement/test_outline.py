@@ -19,7 +19,7 @@ from rnnpose_ros.objects.library import load_object
 from rnnpose_ros.refinement.comparison import Look
 from rnnpose_ros.refinement.exact_views import reference_view
 from rnnpose_ros.refinement.field import CycleInputs
-from rnnpose_ros.refinement.outline import OutlineConfig, find_outlines, fit_outline, outline_lines
+from rnnpose_ros.refinement.outline import OutlineConfig, find_outline, fit_outline, outline_lines
 from rnnpose_ros.refinement.pose_step import moved_by, step_between
 from rnnpose_ros.rendering.renderer import Renderer
 from rnnpose_ros.rendering.warp_renderer import WarpRenderer
@@ -161,11 +161,11 @@ def test_overlap_and_what_is_seen_are_shares(renderer: Renderer, box: ObjectMode
         for logit, overlap, seen in ((20.0, covered, 1.0), (-20.0, 0.0, 0.0)):
             network.outline.head.weight.zero_()
             network.outline.head.bias.fill_(logit)
-            outlines = find_outlines(network, inputs)
-            assert outlines is not None
-            assert outlines.overlap[0] == pytest.approx(overlap, abs=1e-4)
-            assert outlines.seen[0] == pytest.approx(seen, abs=1e-4)
-        assert find_outlines(RnnposeNetwork().eval(), inputs) is None
+            outline = find_outline(network, inputs, 0)
+            assert outline is not None
+            assert outline.overlap == pytest.approx(overlap, abs=1e-4)
+            assert outline.seen == pytest.approx(seen, abs=1e-4)
+        assert find_outline(RnnposeNetwork().eval(), inputs, 0) is None
 
 
 def test_a_step_between_two_poses_leads_from_one_to_the_other(box: ObjectModel, truth: Tensor) -> None:
