@@ -53,11 +53,17 @@ class OutlineConfig:
         bounds=(-1.0, 2.0),
         dynamic=True,
     )
+    most_motion_px: float = param(
+        6.0,
+        doc="A cycle that moved the object more leaves the outline to the next: its render shows another one",
+        unit="crop px",
+        bounds=(0.0, 100.0),
+    )
     lines: int = param(240, doc="Lines across the outline, at most", bounds=(12, 2000))
     reach_px: tuple[float, ...] = param(
         (14.0, 7.0, 4.0), doc="How far along its line the outline is looked for", unit="crop px", bounds=(1.0, 64.0)
     )
-    evidence: float = param(0.5, doc="Factor on the logits, whose errors neighbouring pixels share", bounds=(0.01, 1.0))
+    evidence: float = param(0.2, doc="Factor on the logits, whose errors neighbouring pixels share", bounds=(0.01, 1.0))
     least_std_px: float = param(
         0.5, doc="Standard deviation of a line's measurement at the least", unit="crop px", bounds=(0.01, 10.0)
     )

@@ -91,6 +91,7 @@ def solution(
     residual, normal_matrix = report.residual_px, report.normal_matrix
     variance = 0.5 * residual * residual
     information, aligned, outline = normal_matrix / max(variance, _LEAST_VARIANCE_PX), None, None
+    whole = step_between(T_start, T_camera_object, centre_object=model.centre, diameter=model.diameter)
     if alignment is not None:
         information = information / alignment.prior_variance
         look = _look(row, inputs, output, model)
@@ -99,7 +100,12 @@ def solution(
         if not _is_clear(aligned, fit):
             with stage("outline"):
                 outline = find_outline()
-                fitted = None if outline is None else _fitted(look, outline, T_camera_object, information, config=fit)
+                near = _motion_px(whole, normal_matrix, report.weight_sum) <= fit.most_motion_px
+                fitted = (
+                    _fitted(look, outline, T_camera_object, information, config=fit)
+                    if outline is not None and near
+                    else None
+                )
             if fitted is not None:
                 T_camera_object, information = fitted.T_camera_object, fitted.information
                 if alignment.steps > 0:

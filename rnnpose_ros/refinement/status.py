@@ -30,8 +30,8 @@ SCORE_MEASURES = ("mean_weight", "log_residual", "log_step", "log_spread", "agre
 """What the score is computed from, all of the last iteration: the mean weight over the covered cells; the logarithms of
 the weighted residual and of the last step's motion (cells), and of the pose's predicted uncertainty (diameters);
 how alike render and photograph look at the end (correlation, 0 where they were not compared); how far the render
-covers the outline that the network finds in the photograph, and the share of the render that it sees there (0..1; both 1
-where it was not asked: the pictures agreed, or it estimates none)."""
+covers the outline that the network finds in the photograph, and the share of the render that it sees there (0..1; both
+1 where it was not asked: the pictures agreed, or it estimates none)."""
 
 _FACTORS = tuple(f"score_by_{name}" for name in SCORE_MEASURES)
 """Of :class:`Calibration`, in this order."""
