@@ -79,6 +79,8 @@ class GenericRecipe:
         self.network: RnnposeNetwork = _start_network(config).to(renderer.device)
         self.network.mixed_precision = config.mixed_precision
         freeze(self.network, config.frozen)
+        if self.network.outline is not None:
+            self.network.outline.requires_grad_(False)  # a recipe of its own trains it
         self._renderer = renderer
         pool_size = config.scenes.objects.pool_size
         self._features = FeatureCache(renderer, capacity=config.streams * (pool_size + pool_size // 4 + 1))

@@ -23,6 +23,7 @@ from rnnpose_ros.evaluation.object_trials import ObjectMeter, ObjectTrial, Trial
 from rnnpose_ros.evaluation.timing import Timing, time_refinement
 from rnnpose_ros.evaluation.worst_cases import worst_pictures
 from rnnpose_ros.files import write_json, write_whole
+from rnnpose_ros.networks.rnnpose_network import RnnposeNetwork
 from rnnpose_ros.objects.library import load_object
 from rnnpose_ros.objects.object_writer import write_description, write_mesh
 from rnnpose_ros.refinement.refiner import Refiner
@@ -40,8 +41,12 @@ _MEASURING_SHARE = 0.45
 """Of the budget, for making held-out pictures and measuring both networks on them, where the fewest take no more."""
 _LEAST_TRAINING_SHARE = 0.3
 _CLOSING_S = 10.0
-_GENTLE: Mapping[str, Any] = {"learning_rate": 1e-4, "log_seconds": 5.0}
+_GENTLE: Mapping[str, Any] = {"learning_rate": 1e-4}
 """What is known already is not to be lost."""
+_OUTLINE: Mapping[str, Any] = {"learning_rate": 5e-4, "scenes.look.cutouts": 0}
+"""Other objects' cut-outs would all be of this one, which hardly tells it from itself."""
+_OUTLINE_SHARE = 0.5
+"""Of the training, for where the object's outline lies; the rest is for correspondences."""
 
 WhileTraining = Callable[[Trainer], AbstractContextManager[None]]
 """Around the fine-tuning: where a door catches signals and calls ``stop``."""
@@ -162,31 +167,45 @@ class Onboarding:
 
     def _tune(self, model: ObjectModel, minutes: float) -> Path | None:
         """The averaged weights after fine-tuning, float16; None where it was stopped."""
-        near, far = ranges_for(model.diameter).distance_m
-        settings = {
-            **_GENTLE,
-            "scenes.view.distance_m": (near, far),
-            **self._order.settings,
-            "initial": str(self._order.initial),
-            "minutes": minutes,
-        }
-        recipe = make_recipe("finetune", settings, self._renderer, objects=[model])
-        trainer = Trainer(
-            recipe,
-            self._renderer,
-            self._work.path / "run",
-            objects=[model],
-            show=lambda line: self._show(f"fine-tuning {line}"),
-        )
-        with self._while_training(trainer):
-            if not trainer.run():
+        start, initial = load_network(self._order.initial)
+        weights, share = self._order.initial, 1.0
+        if isinstance(start, RnnposeNetwork) and start.outline is not None:
+            share = 1.0 - _OUTLINE_SHARE
+            found = self._train("outline", model, weights, _OUTLINE_SHARE * minutes, _OUTLINE)
+            if found is None:
                 return None
-        network, info = load_network(self._work.path / "run" / WEIGHTS_FILE)
-        _, initial = load_network(self._order.initial)
+            weights = found
+        found = self._train("finetune", model, weights, share * minutes, {**_GENTLE, **self._order.settings})
+        if found is None:
+            return None
+        network, info = load_network(found)
         path = self._work.path / WEIGHTS_FILE
         info = replace(info, labels=(self._order.label,), calibration=initial.calibration)
         save_checkpoint(path, network, info, half=True)
         return path
+
+    def _train(
+        self, name: str, model: ObjectModel, initial: Path, minutes: float, settings: Mapping[str, Any]
+    ) -> Path | None:
+        """The weights after one of the recipes; None where it was stopped."""
+        near, far = ranges_for(model.diameter).distance_m
+        given = {
+            "log_seconds": 5.0,
+            "scenes.view.distance_m": (near, far),
+            **settings,
+            "initial": str(initial),
+            "minutes": minutes,
+        }
+        folder = self._work.path / name
+        trainer = Trainer(
+            make_recipe(name, given, self._renderer, objects=[model]),
+            self._renderer,
+            folder,
+            objects=[model],
+            show=lambda line: self._show(f"{name} {line}"),
+        )
+        with self._while_training(trainer):
+            return folder / WEIGHTS_FILE if trainer.run() else None
 
     def _certificate(
         self, trials: Mapping[str, list[ObjectTrial]], kept: str, count: int, facts: Mapping[str, str]
@@ -237,7 +256,7 @@ class Onboarding:
                 (folder / WEIGHTS_FILE).unlink()
         _, info = load_network(tuned_weights)
         write_json(folder / "training.json", {"kept": kept, "bar": order.bar, **info.provenance})
-        write_whole(folder / "training_log.jsonl", (self._work.path / "run" / "log.jsonl").read_bytes())
+        write_whole(folder / "training_log.jsonl", (self._work.path / "finetune" / "log.jsonl").read_bytes())
         write_certificate(folder, replace(certificate, order=order.finished_identity), worst)
         self._work.remove()
 

@@ -150,14 +150,18 @@ def test_killed_at_any_time_the_same_command_goes_on_to_the_certificate(runs: li
     folder = tmp_path / "mine" / "box"
     work = folder / "onboarding"
     command = onboard(tmp_path, "--bar", "0.01", "--set", "save_seconds=0", "--set", "log_seconds=0")
-    for awaited in (work / "views" / "002.json", work / "trials" / "generic_003.json", work / "run" / "previous.pt"):
+    for awaited in (
+        work / "views" / "002.json",
+        work / "trials" / "generic_003.json",
+        work / "finetune" / "previous.pt",
+    ):
         runs.append(Run(command))
         runs[-1].wait_for(awaited)
         code, _ = runs[-1].end(signal.SIGKILL)
         assert code == -signal.SIGKILL
         kept = {path: path.stat().st_mtime_ns for path in (*work.glob("views/*"), *work.glob("trials/*"))}
         assert kept
-    last = work / "run" / "last.pt"
+    last = work / "finetune" / "last.pt"
     last.write_bytes(last.read_bytes()[:-100])
     runs.append(Run(command))
     runs[-1].wait_for(work / "trials" / "fine_tuned_000.json")
