@@ -11,16 +11,12 @@ import math
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from rnnpose_ros.geometry.rotations import nearest_rotation
-from rnnpose_ros.geometry.se3 import transform
 from rnnpose_ros.refinement.alignment import SLACK, AlignmentConfig, Descend, has_left
 from rnnpose_ros.refinement.comparison import Look, compare
 from rnnpose_ros.refinement.field import CycleInputs
-from rnnpose_ros.refinement.solution import spread_diameters
-from rnnpose_ros.refinement.solver import pose_covariance
+from rnnpose_ros.refinement.solution import covariance_of, spread_diameters
 from rnnpose_ros.refinement.status import SCORE_MEASURES, Calibration, held_log_spread
 from rnnpose_ros.types import ObjectModel, PoseHypothesis, RefinementResult, RefinementStatus
 
@@ -62,7 +58,7 @@ def follow(
         return None
     T = found.T_camera_object.clone()
     T[:3, :3] = nearest_rotation(T[:3, :3])
-    covariance = _covariance(T, found.information, model)
+    covariance = covariance_of(T, found.information, model)
     if covariance is None:
         return None
     measures = _measures(hypothesis.measures, spread_diameters(covariance, model.diameter), found.after)
@@ -93,13 +89,6 @@ def _look(row: int, inputs: CycleInputs, model: ObjectModel) -> Look:
         centre_object=model.centre,
         diameter=model.diameter,
     )
-
-
-def _covariance(
-    T: Float[Tensor, "4 4"], information: Float[Tensor, "6 6"], model: ObjectModel
-) -> Float[Tensor, "6 6"] | None:
-    centre = transform(T, model.centre.double().cpu()[None])[0]
-    return pose_covariance(information, 1.0, diameter=model.diameter, origin_from_centre=T[:3, 3] - centre)
 
 
 def _measures(last: Sequence[float], spread: float, agreement: float) -> tuple[float, ...]:

@@ -10,6 +10,8 @@ moves the pose; the network's correspondences stay in as a prior with their unce
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -22,11 +24,12 @@ from rnnpose_ros.geometry.camera import NEAR_M, backproject
 from rnnpose_ros.geometry.se3 import inverse, transform
 from rnnpose_ros.networks.outline import STRIDE
 from rnnpose_ros.networks.rnnpose_network import CorrespondenceNetwork
-from rnnpose_ros.refinement.comparison import Look, blurred
+from rnnpose_ros.refinement.comparison import blurred
 from rnnpose_ros.refinement.field import CycleInputs
-from rnnpose_ros.refinement.pose_step import moved_by
+from rnnpose_ros.refinement.pose_step import moved_by, step_between
+from rnnpose_ros.refinement.solution import Solution, covariance_of, spread_diameters
 from rnnpose_ros.refinement.solver import solve_marked
-from rnnpose_ros.types import RenderBuffers
+from rnnpose_ros.types import ObjectModel
 
 _LEAST_LINES = 12
 _SMOOTHING_PX = 1.2
@@ -44,20 +47,18 @@ _SETTLED = 1e-4
 class OutlineConfig:
     """How poses are fitted to outlines."""
 
-    steps: int = param(
-        2, doc="Steps of the fit to the outline at each reach, after each cycle; 0: none", bounds=(0, 20), dynamic=True
+    rounds: int = param(
+        2,
+        doc="Renders whose outline the pose is fitted to, after the last cycle; 0: none",
+        bounds=(0, 10),
+        dynamic=True,
     )
+    steps: int = param(2, doc="Steps of the fit at each reach", bounds=(1, 20))
     clear_agreement: float = param(
         0.6,
         doc="Correlation of render and photograph from which on the outline is not asked for; above 1: always",
         bounds=(-1.0, 2.0),
         dynamic=True,
-    )
-    most_motion_px: float = param(
-        6.0,
-        doc="A cycle that moved the object more leaves the outline to the next: its render shows another one",
-        unit="crop px",
-        bounds=(0.0, 100.0),
     )
     lines: int = param(240, doc="Lines across the outline, at most", bounds=(12, 2000))
     reach_px: tuple[float, ...] = param(
@@ -111,35 +112,78 @@ class Outline:
     """Share of the rendered object that is seen in the photograph."""
 
 
-def find_outline(network: CorrespondenceNetwork, inputs: CycleInputs, row: int) -> Outline | None:
-    """Asks a network for the outline of one object of a batch; None where it estimates none."""
-    one = slice(row, row + 1)
-    render = inputs.render
-    buffers = RenderBuffers(render.depth[one], render.color[one], render.attributes[one], render.face_ids[one])
+def find_outline(network: CorrespondenceNetwork, inputs: CycleInputs) -> Outline | None:
+    """Asks a network for the outline of one object; None where it estimates none."""
     field = network.find_outline(
-        buffers, inputs.photo[one], depth_centre=inputs.depth_centre[one], diameter=inputs.diameter[one]
+        inputs.render, inputs.photo, depth_centre=inputs.depth_centre, diameter=inputs.diameter
     )
     if field is None:
         return None
-    mask = (buffers.depth[0, ::STRIDE, ::STRIDE] > 0).float()
+    mask = (inputs.render.depth[0, ::STRIDE, ::STRIDE] > 0).float()
     within, visible = field.within[0].sigmoid(), field.visible[0].sigmoid()
     common, both, here = (t.sum() for t in (torch.minimum(mask, within), torch.maximum(mask, within), mask))
     overlap, seen = torch.stack([common / both.clamp_min(1.0), (mask * visible).sum() / here.clamp_min(1.0)]).tolist()
     return Outline(field.within[0], overlap=overlap, seen=seen)
 
 
-def outline_lines(look: Look, within: Float[Tensor, "h w"], *, config: OutlineConfig) -> OutlineLines | None:
+def fit_to_outline(
+    found: Solution,
+    model: ObjectModel,
+    look: Callable[[Float[Tensor, "4 4"]], CycleInputs],
+    network: CorrespondenceNetwork,
+    *,
+    config: OutlineConfig,
+) -> Solution:
+    """The solution fitted to the object's outline, as long as the surface alone does not tell where the object is.
+
+    Args:
+        found: By the cycles.
+        model: The object.
+        look: Render and photograph for a pose of the object.
+        network: Finds outlines, or none.
+        config: See :class:`OutlineConfig`.
+    """
+    if config.rounds == 0 or (found.aligned and found.agreement >= config.clear_agreement):
+        return found
+    best = None
+    candidate = found
+    for fits_left in reversed(range(config.rounds + 1)):
+        inputs = look(candidate.T_camera_object)
+        outline = find_outline(network, inputs)
+        if outline is None:
+            return found
+        candidate = dataclasses.replace(candidate, overlap=outline.overlap, seen=outline.seen)
+        if best is not None and candidate.overlap <= best.overlap:
+            break
+        best = candidate
+        lines = outline_lines(inputs, outline.within, config=config) if fits_left else None
+        fit = None if lines is None else fit_outline(lines, candidate.T_camera_object, prior=found, config=config)
+        if fit is None:
+            break
+        covariance = covariance_of(fit.T_camera_object, fit.information, model)
+        candidate = dataclasses.replace(
+            candidate,
+            T_camera_object=fit.T_camera_object,
+            information=fit.information,
+            covariance=covariance,
+            spread_diameters=spread_diameters(covariance, model.diameter),
+        )
+    return best or found
+
+
+def outline_lines(inputs: CycleInputs, within: Float[Tensor, "h w"], *, config: OutlineConfig) -> OutlineLines | None:
     """Lines across the rendered outline.
 
     Args:
-        look: The render.
+        inputs: Render and photograph of one object.
         within: Logits that the photograph's pixels lie within the outline, every second pixel of the crop.
         config: See :class:`OutlineConfig`.
 
     Returns:
         None where the render shows too little of an outline.
     """
-    mask = (look.depth > 0).float()
+    depth = inputs.render.depth[0]
+    mask = (depth > 0).float()
     rows, columns = _rim(mask).nonzero().T
     keep = slice(None, None, max(1, -(-len(rows) // config.lines)))
     rows, columns = rows[keep], columns[keep]
@@ -161,48 +205,48 @@ def outline_lines(look: Look, within: Float[Tensor, "h w"], *, config: OutlineCo
     logits = _sampled(within, places).clamp(-8.0, 8.0)
     # The likelihood between two places is that of the first and half of both logits' steps.
     evidence = config.evidence * _SAMPLE_PX * (logits.cumsum(1) - 0.5 * logits)
-    K = look.camera.K.to(look.depth)
-    points = backproject(look.depth[rows, columns][None], uv[None], K)[0]
+    points = backproject(depth[rows, columns][None], uv[None], inputs.camera.K.to(depth))[0]
     return OutlineLines(
         points_render=points.double().cpu(),
         uv=uv.double().cpu(),
         normals=normals.double().cpu(),
         distances=distances.double().cpu(),
         evidence=evidence.double().cpu(),
-        K=look.camera.K[0].double().cpu(),
-        T_object_render=inverse(look.T_render.double()).cpu(),
-        centre_object=look.centre_object.double().cpu(),
-        diameter=look.diameter,
+        K=inputs.camera.K[0].double().cpu(),
+        T_object_render=inverse(inputs.T_render[0].double()).cpu(),
+        centre_object=inputs.centre_object[0].double().cpu(),
+        diameter=float(inputs.diameter[0]),
     )
 
 
 def fit_outline(
     lines: OutlineLines,
     T_camera_object: Float[Tensor, "4 4"],
-    prior_information: Float[Tensor, "6 6"],
     *,
+    prior: Solution,
     config: OutlineConfig,
 ) -> OutlineFit | None:
     """Moves a pose to where its outline is the photograph's; None where a step cannot be solved for.
 
     Args:
         lines: Across the outline of the render that the pose is near.
-        T_camera_object: The network's solution, float64.
-        prior_information: Inverse covariance of that solution, float64, in (v / D, omega) about the centre.
+        T_camera_object: Where the steps start, float64.
+        prior: What is known without the outline.
         config: See :class:`OutlineConfig`.
     """
-    T, moved, information = T_camera_object, prior_information.new_zeros(6), prior_information
+    T, centre, diameter = T_camera_object, lines.centre_object, lines.diameter
+    information = prior.information
     for reach in config.reach_px:
         for _ in range(config.steps):
             J, distance, weights = _measured(lines, T, reach, config)
             weighted = J * weights[:, None]
-            information = prior_information + weighted.T @ J
-            gradient = weighted.T @ distance - prior_information @ moved
+            information = prior.information + weighted.T @ J
+            moved = step_between(prior.T_camera_object, T, centre_object=centre, diameter=diameter)
+            gradient = weighted.T @ distance - prior.information @ moved
             step, ok = solve_marked(information[None], gradient[None], usable=torch.ones(1, dtype=torch.bool))
             if not bool(ok[0]):
                 return None
-            moved = moved + step[0]
-            T = moved_by(T, step[0], centre_object=lines.centre_object, diameter=lines.diameter)
+            T = moved_by(T, step[0], centre_object=centre, diameter=diameter)
             if float(step.norm()) < _SETTLED:
                 break
     return OutlineFit(T, information)

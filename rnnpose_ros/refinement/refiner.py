@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from rnnpose_ros.config import param
@@ -25,12 +25,12 @@ from rnnpose_ros.refinement.features import FeatureCache, ObjectFeatures
 from rnnpose_ros.refinement.field import Solve
 from rnnpose_ros.refinement.following import follow
 from rnnpose_ros.refinement.iteration_trace import describe_iterations
-from rnnpose_ros.refinement.outline import Outline, OutlineConfig, find_outline
+from rnnpose_ros.refinement.outline import OutlineConfig, fit_to_outline
 from rnnpose_ros.refinement.restarts import Refine, RestartConfig, finish_best, try_again
 from rnnpose_ros.refinement.solution import solution
 from rnnpose_ros.refinement.solver import SolverConfig
 from rnnpose_ros.refinement.status import Calibration, CycleState, judge
-from rnnpose_ros.refinement.views import check_crop_size, open_views
+from rnnpose_ros.refinement.views import Views, check_crop_size, open_views
 from rnnpose_ros.rendering.renderer import Renderer
 from rnnpose_ros.stages import stage
 from rnnpose_ros.types import (
@@ -342,11 +342,21 @@ class Refiner:
                 self._advance(states[i], row, inputs, output, reports[row])
                 if trace:
                     states[i].trace += describe_iterations(row, cycle, inputs, output, affine[row])
+        for i, state in enumerate(states):
+            self._fit_to_outline(state, i, views, camera)
         return [judge(s, self.config, self.calibration) for s in states]
 
-    def _outline(self, inputs: CycleInputs, row: int) -> Outline | None:
-        """Where the network finds the outline of one of the batch's objects."""
-        return None if isinstance(self.network, PaperNetwork) else find_outline(self.network, inputs, row)
+    def _fit_to_outline(self, state: CycleState, row: int, views: Views, camera: CameraIntrinsics) -> None:
+        """Fits what the cycles found to the outline, where that can tell more."""
+        if state.status is not None or state.solution is None or isinstance(self.network, PaperNetwork):
+            return
+
+        def look(T_camera_object: Float[Tensor, "4 4"]) -> CycleInputs:
+            return views.prepare(T_camera_object[None].to(camera.K), [row])[0]
+
+        with stage("outline"):
+            found = fit_to_outline(state.solution, state.model, look, self.network, config=self.config.outline)
+        state.end_with(found)
 
     def _advance(
         self,
@@ -373,7 +383,6 @@ class Refiner:
                 found = solution(
                     T, row, inputs, output, report, T_start=state.T_camera_object, model=state.model,
                     alignment=None if isinstance(self.network, PaperNetwork) else self.config.alignment,
-                    find_outline=lambda: self._outline(inputs, row), fit=self.config.outline,
                     descend=self._kernels.descend,
                 )  # fmt: skip
             state.take(found, settled_px=self.config.settled_px)

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
 
 from rnnpose_ros.geometry.se3 import transform
-from rnnpose_ros.refinement.alignment import Alignment, AlignmentConfig, Descend, Look, align, descend
+from rnnpose_ros.refinement.alignment import AlignmentConfig, Descend, Look, align, descend
 from rnnpose_ros.refinement.cycle import CycleInputs, CycleOutput
 from rnnpose_ros.refinement.cycle_report import CycleReport
-from rnnpose_ros.refinement.outline import Outline, OutlineConfig, OutlineFit, fit_outline, outline_lines
 from rnnpose_ros.refinement.pose_step import step_between
 from rnnpose_ros.refinement.solver import pose_covariance
-from rnnpose_ros.stages import stage
 from rnnpose_ros.types import ObjectModel
 
 _LEAST_VARIANCE_PX = 1e-3
@@ -30,6 +27,8 @@ class Solution:
 
     T_camera_object: Float[Tensor, "4 4"]
     """float64, on the CPU."""
+    information: Float[Tensor, "6 6"]
+    """Of all that it is from, in (v / D, omega) about the object's centre."""
     covariance: Float[Tensor, "6 6"] | None
     """As messages have it, before calibration."""
     mean_weight: float
@@ -69,8 +68,6 @@ def solution(
     T_start: Float[Tensor, "4 4"],
     model: ObjectModel,
     alignment: AlignmentConfig | None,
-    find_outline: Callable[[], Outline | None] = lambda: None,
-    fit: OutlineConfig = OutlineConfig(),  # noqa: B008 - frozen
     descend: Descend = descend,
 ) -> Solution:
     """What a cycle found of one of its objects.
@@ -84,42 +81,24 @@ def solution(
         T_start: Where the cycle started, float64.
         model: The object.
         alignment: How to align render and photograph; None for the network's own pose and covariance.
-        find_outline: Asks for the object's outline in the photograph.
-        fit: When to ask, and how to fit the pose to it.
         descend: Takes the steps of the alignment.
     """
     residual, normal_matrix = report.residual_px, report.normal_matrix
     variance = 0.5 * residual * residual
-    information, aligned, outline = normal_matrix / max(variance, _LEAST_VARIANCE_PX), None, None
-    whole = step_between(T_start, T_camera_object, centre_object=model.centre, diameter=model.diameter)
+    information, aligned = normal_matrix / max(variance, _LEAST_VARIANCE_PX), None
     if alignment is not None:
         information = information / alignment.prior_variance
-        look = _look(row, inputs, output, model)
         if alignment.steps > 0:
+            look = _look(row, inputs, output, model)
             aligned = align(look, T_camera_object, information, config=alignment, descend=descend)
-        if not _is_clear(aligned, fit):
-            with stage("outline"):
-                outline = find_outline()
-                near = _motion_px(whole, normal_matrix, report.weight_sum) <= fit.most_motion_px
-                fitted = (
-                    _fitted(look, outline, T_camera_object, information, config=fit)
-                    if outline is not None and near
-                    else None
-                )
-            if fitted is not None:
-                T_camera_object, information = fitted.T_camera_object, fitted.information
-                if alignment.steps > 0:
-                    aligned = align(look, T_camera_object, information, config=alignment, descend=descend)
     if aligned is not None:
         T_camera_object, information = aligned.T_camera_object, aligned.information
-    centre = transform(T_camera_object, model.centre.double().cpu()[None])[0]
-    covariance = pose_covariance(
-        information, 1.0, diameter=model.diameter, origin_from_centre=T_camera_object[:3, 3] - centre
-    )
+    covariance = covariance_of(T_camera_object, information, model)
     motion = _motion_px(report.step, normal_matrix, report.weight_sum)
     whole = step_between(T_start, T_camera_object, centre_object=model.centre, diameter=model.diameter)
     return Solution(
         T_camera_object,
+        information,
         covariance,
         mean_weight=report.mean_weight,
         residual_cells=residual / _CELL_PX,
@@ -130,27 +109,17 @@ def solution(
         motion_px=_motion_px(whole, normal_matrix, report.weight_sum),
         agreement=0.0 if aligned is None else aligned.agreement,
         aligned=aligned is not None and aligned.taken,
-        overlap=1.0 if outline is None else outline.overlap,
-        seen=1.0 if outline is None else outline.seen,
     )
 
 
-def _is_clear(aligned: Alignment | None, fit: OutlineConfig) -> bool:
-    """Whether the surface alone tells where the object is, or the outline is not to be asked for."""
-    return fit.steps == 0 or (aligned is not None and aligned.taken and aligned.agreement >= fit.clear_agreement)
-
-
-def _fitted(
-    look: Look,
-    outline: Outline,
-    T_camera_object: Float[Tensor, "4 4"],
-    information: Float[Tensor, "6 6"],
-    *,
-    config: OutlineConfig,
-) -> OutlineFit | None:
-    """The fit to the outline; None where there is too little of it."""
-    lines = outline_lines(look, outline.within, config=config)
-    return None if lines is None else fit_outline(lines, T_camera_object, information, config=config)
+def covariance_of(
+    T_camera_object: Float[Tensor, "4 4"], information: Float[Tensor, "6 6"], model: ObjectModel
+) -> Float[Tensor, "6 6"] | None:
+    """As messages have it, of a pose with this information about the object's centre; see :func:`pose_covariance`."""
+    centre = transform(T_camera_object, model.centre.double().cpu()[None])[0]
+    return pose_covariance(
+        information, 1.0, diameter=model.diameter, origin_from_centre=T_camera_object[:3, 3] - centre
+    )
 
 
 def _look(row: int, inputs: CycleInputs, output: CycleOutput, model: ObjectModel) -> Look:

@@ -112,6 +112,10 @@ class CycleState:
         agree = self.solution.aligned and self.solution.agreement >= _SETTLED_AGREEMENT
         self.finished = settled_px > 0 and agree and (not better or found.motion_px < settled_px)
 
+    def end_with(self, found: Solution) -> None:
+        """Takes over what became of the solution after the last cycle."""
+        self.solution, self.T_camera_object = found, found.T_camera_object
+
 
 def judge(state: CycleState, config: RefinerConfig, calibration: Calibration) -> RefinementResult:
     """The result of a hypothesis after its last cycle."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
@@ -13,14 +14,14 @@ from torch import Tensor
 from rnnpose_ros.geometry.camera import intrinsics, project
 from rnnpose_ros.geometry.rotations import rotation_angle
 from rnnpose_ros.geometry.se3 import exp_so3, transform
-from rnnpose_ros.networks.outline import STRIDE
+from rnnpose_ros.networks.outline import STRIDE, OutlineField
 from rnnpose_ros.networks.rnnpose_network import NetworkConfig, RnnposeNetwork
 from rnnpose_ros.objects.library import load_object
-from rnnpose_ros.refinement.comparison import Look
 from rnnpose_ros.refinement.exact_views import reference_view
 from rnnpose_ros.refinement.field import CycleInputs
-from rnnpose_ros.refinement.outline import OutlineConfig, find_outline, fit_outline, outline_lines
+from rnnpose_ros.refinement.outline import OutlineConfig, find_outline, fit_outline, fit_to_outline, outline_lines
 from rnnpose_ros.refinement.pose_step import moved_by, step_between
+from rnnpose_ros.refinement.solution import Solution
 from rnnpose_ros.rendering.renderer import Renderer
 from rnnpose_ros.rendering.warp_renderer import WarpRenderer
 from rnnpose_ros.types import ObjectModel, RenderBuffers
@@ -28,7 +29,8 @@ from rnnpose_ros.types import ObjectModel, RenderBuffers
 SIZE = 160
 CAMERA = intrinsics(420.0, 420.0, 80.0, 80.0, width=SIZE, height=SIZE)
 UNSURE = torch.diag(torch.tensor([1 / 0.1**2] * 3 + [1 / 0.2**2] * 3, dtype=torch.float64))
-CONFIG = OutlineConfig(steps=4)
+CONFIG = OutlineConfig(steps=4, evidence=1.0, correlated=1.0)
+"""For a network that is never wrong."""
 
 
 @pytest.fixture(scope="module")
@@ -60,12 +62,18 @@ def exact_logits(depth: Float[Tensor, "1 S S"]) -> Float[Tensor, "h w"]:
     return F.conv2d(padded, (line[:, None] * line)[None, None], stride=STRIDE)[0, 0].clamp(0.002, 0.998).logit()
 
 
-def look_at(renderer: Renderer, model: ObjectModel, T: Tensor) -> Look:
-    buffers = view(renderer, model, T)
-    return Look(
-        photo=torch.zeros(3, SIZE, SIZE), render=buffers.color[0], depth=buffers.depth[0], camera=CAMERA, T_render=T,
-        weights=torch.ones(20, 20), stride=8, centre_object=model.centre, diameter=model.diameter,
+def looking(renderer: Renderer, model: ObjectModel, T: Tensor) -> CycleInputs:
+    return CycleInputs(
+        photo=torch.zeros(1, 3, SIZE, SIZE), render=view(renderer, model, T), camera=CAMERA, T_render=T[None],
+        centre_object=model.centre[None].float(), diameter=torch.tensor([model.diameter]),
     )  # fmt: skip
+
+
+def known(T: Tensor, information: Tensor, **rest: Any) -> Solution:
+    """A pose with its information, as cycles find it."""
+    nothing = {"covariance": None, "mean_weight": 0.5, "residual_cells": 0.1, "residual_px": 0.5, "step_cells": 0.0}
+    more = {"step_px": 0.0, "spread_diameters": 0.1, "motion_px": 0.0}
+    return Solution(T, information, **{**nothing, **more, **rest})
 
 
 def off(model: ObjectModel, T: Tensor, step: list[float]) -> Tensor:
@@ -79,10 +87,11 @@ def error_px(model: ObjectModel, T: Tensor, truth: Tensor) -> float:
 
 
 def fitted(renderer: Renderer, model: ObjectModel, T: Tensor, logits: Tensor, prior: Tensor, times: int = 1) -> Tensor:
+    start = T
     for _ in range(times):
-        lines = outline_lines(look_at(renderer, model, T), logits, config=CONFIG)
+        lines = outline_lines(looking(renderer, model, T), logits, config=CONFIG)
         assert lines is not None
-        fit = fit_outline(lines, T, prior, config=CONFIG)
+        fit = fit_outline(lines, T, prior=known(start, prior), config=CONFIG)
         assert fit is not None
         T = fit.T_camera_object
     return T
@@ -128,44 +137,36 @@ def test_a_hidden_side_does_not_pull(renderer: Renderer, box: ObjectModel, truth
 
 
 def test_the_outline_adds_to_what_is_known(renderer: Renderer, box: ObjectModel, truth: Tensor) -> None:
-    lines = outline_lines(look_at(renderer, box, truth), exact_logits(view(renderer, box, truth).depth), config=CONFIG)
+    lines = outline_lines(looking(renderer, box, truth), exact_logits(view(renderer, box, truth).depth), config=CONFIG)
     assert lines is not None
-    fit = fit_outline(lines, truth, UNSURE, config=CONFIG)
+    fit = fit_outline(lines, truth, prior=known(truth, UNSURE), config=CONFIG)
     assert fit is not None
     assert float(torch.linalg.eigvalsh(fit.information - UNSURE).min()) > -1e-6
     assert float(fit.information[2, 2]) > 2 * float(UNSURE[2, 2])
 
 
 def test_a_render_without_outline_gives_no_lines(renderer: Renderer, box: ObjectModel, truth: Tensor) -> None:
-    look = look_at(renderer, box, truth)
-    nothing, everything = torch.zeros_like(look.depth), torch.full_like(look.depth, 0.5)
-    for depth in (nothing, everything):
-        bare = dataclasses.replace(look, depth=depth)
+    inputs = looking(renderer, box, truth)
+    depth = inputs.render.depth
+    for bare_depth in (torch.zeros_like(depth), torch.full_like(depth, 0.5)):
+        bare = dataclasses.replace(inputs, render=dataclasses.replace(inputs.render, depth=bare_depth))
         assert outline_lines(bare, torch.zeros(SIZE // 2, SIZE // 2), config=CONFIG) is None
 
 
 def test_overlap_and_what_is_seen_are_shares(renderer: Renderer, box: ObjectModel, truth: Tensor) -> None:
     network = RnnposeNetwork(NetworkConfig(outline_widths=(8, 8, 16, 16))).eval()
     assert network.outline is not None
-    buffers = view(renderer, box, truth)
-    inputs = CycleInputs(
-        torch.zeros(1, 3, SIZE, SIZE),
-        buffers,
-        CAMERA,
-        truth[None],
-        box.centre[None].float(),
-        torch.tensor([box.diameter]),
-    )
-    covered = float((buffers.depth[:, ::STRIDE, ::STRIDE] > 0).float().mean())
+    inputs = looking(renderer, box, truth)
+    covered = float((inputs.render.depth[:, ::STRIDE, ::STRIDE] > 0).float().mean())
     with torch.inference_mode():
         for logit, overlap, seen in ((20.0, covered, 1.0), (-20.0, 0.0, 0.0)):
             network.outline.head.weight.zero_()
             network.outline.head.bias.fill_(logit)
-            outline = find_outline(network, inputs, 0)
+            outline = find_outline(network, inputs)
             assert outline is not None
             assert outline.overlap == pytest.approx(overlap, abs=1e-4)
             assert outline.seen == pytest.approx(seen, abs=1e-4)
-        assert find_outline(RnnposeNetwork().eval(), inputs, 0) is None
+        assert find_outline(RnnposeNetwork().eval(), inputs) is None
 
 
 def test_a_step_between_two_poses_leads_from_one_to_the_other(box: ObjectModel, truth: Tensor) -> None:
@@ -174,3 +175,51 @@ def test_a_step_between_two_poses_leads_from_one_to_the_other(box: ObjectModel, 
     torch.testing.assert_close(step_between(truth, there, centre_object=box.centre, diameter=box.diameter), step)
     turn = rotation_angle(truth[:3, :3].T @ there[:3, :3])
     assert float(turn) == pytest.approx(float(step[3:].norm()))
+
+
+class Knowing(RnnposeNetwork):
+    """Says where the outline lies, and counts how often it is asked."""
+
+    def __init__(self, logits: Tensor) -> None:
+        super().__init__()
+        self.logits, self.asked = logits, 0
+
+    def find_outline(self, *args: Any, **kwargs: Any) -> OutlineField:
+        self.asked += 1
+        return OutlineField(self.logits[None], self.logits[None])
+
+
+def test_what_the_cycles_found_is_fitted_where_the_surface_does_not_tell(
+    renderer: Renderer, box: ObjectModel, truth: Tensor
+) -> None:
+    network = Knowing(exact_logits(view(renderer, box, truth).depth))
+    start = off(box, truth, [0.0, 0.01, 0.12, 0.0, 0.0, 0.0])
+
+    def end(found: Solution) -> Solution:
+        return fit_to_outline(found, box, lambda T: looking(renderer, box, T), network, config=CONFIG)
+
+    clear = known(start, UNSURE, aligned=True, agreement=0.7)
+    assert end(clear) is clear
+    assert network.asked == 0
+    fitted = end(known(start, UNSURE, aligned=True, agreement=0.5))
+    assert error_px(box, fitted.T_camera_object, truth) < 0.2 * error_px(box, start, truth)
+    assert fitted.overlap > 0.95
+    assert fitted.covariance is not None
+    assert network.asked <= 3
+
+
+def test_a_fit_that_covers_less_of_the_outline_is_not_taken(
+    renderer: Renderer, box: ObjectModel, truth: Tensor
+) -> None:
+    there = exact_logits(view(renderer, box, truth).depth)
+    network = Knowing(there)
+    answers = iter([off(box, truth, [0.0, 0.0, 0.3, 0.0, 0.0, 0.0]), truth, truth])
+
+    def look(T: Tensor) -> CycleInputs:
+        # The first answer leads away from where the later ones see the object.
+        network.logits = exact_logits(view(renderer, box, next(answers)).depth)
+        return looking(renderer, box, T)
+
+    found = known(truth, 1e-3 * UNSURE)
+    first = fit_to_outline(found, box, look, network, config=CONFIG)
+    assert error_px(box, first.T_camera_object, truth) < 0.5
