@@ -49,15 +49,16 @@ class OutlineConfig:
 
     rounds: int = param(
         2,
-        doc="Renders whose outline the pose is fitted to, after the last cycle; 0: none",
+        doc="Fits to the outline after the last cycle, each on a render of its own, the best of which stands; 0: the "
+        "outline speaks in the score alone",
         bounds=(0, 10),
         dynamic=True,
     )
     steps: int = param(2, doc="Steps of the fit at each reach", bounds=(1, 20))
     clear_agreement: float = param(
         0.6,
-        doc="Correlation of render and photograph from which on the outline is not asked for; above 1: always",
-        bounds=(-1.0, 2.0),
+        doc="Correlation of render and photograph from which on the outline is not asked for; -1: never, 1: always",
+        bounds=(-1.0, 1.0),
         dynamic=True,
     )
     lines: int = param(240, doc="Lines across the outline, at most", bounds=(12, 2000))
@@ -143,7 +144,8 @@ def fit_to_outline(
         network: Finds outlines, or none.
         config: See :class:`OutlineConfig`.
     """
-    if config.rounds == 0 or (found.aligned and found.agreement >= config.clear_agreement):
+    is_clear = found.aligned and found.agreement >= config.clear_agreement
+    if is_clear or config.clear_agreement <= -1.0:
         return found
     best = None
     candidate = found

@@ -119,11 +119,11 @@ def reconfigure(engine: PoseEngine, config: NodeConfig) -> PoseEngine:
 
 
 def for_tracking(engine: PoseEngine, config: NodeConfig) -> PoseEngine | None:
-    """The engine for tracked objects where their crops have another size; None where the same engine does."""
+    """The engine for tracked objects where they are refined otherwise; None where the same engine does."""
+    outline = dataclasses.replace(config.refine.outline, rounds=config.tracking.outline_rounds)
     size = config.tracking.crop_size or config.refine.crop_size
-    if size == config.refine.crop_size:
-        return None
-    return engine.with_config(dataclasses.replace(config.refine, crop_size=size))
+    refine = dataclasses.replace(config.refine, crop_size=size, outline=outline)
+    return None if refine == config.refine else engine.with_config(refine)
 
 
 def warm_up(engine: PoseEngine, objects: Mapping[str, ObjectModel]) -> None:

@@ -23,6 +23,9 @@ class TrackingConfig:
         unit="px",
         bounds=(0, 640),
     )
+    outline_rounds: int = param(
+        1, doc="Fits to the outline for such a start; 0, which is quicker: it is only looked at.", bounds=(0, 10)
+    )
     follow_agreement: float = param(
         0.7,
         doc="A tracked object whose render and photograph agree so much is followed by aligning the two alone, "
