@@ -9,6 +9,7 @@ across the line of sight but poorly along it, where the outline is what tells.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from rnnpose_ros.networks.image_encoder import ResidualBlock
 from rnnpose_ros.networks.normalisation import TracedGroupNorm
+from rnnpose_ros.types import RenderBuffers
 
 STRIDE = 2
 """Crop pixels from answer to answer; the first is for the crop's first pixel."""
@@ -31,6 +33,29 @@ class OutlineField:
     """The pixel lies within the object's outline, hidden parts included."""
     visible: Float[Tensor, "B h w"]
     """The object is seen there."""
+
+
+@runtime_checkable
+class OutlineEstimator(Protocol):
+    """A network that may know outlines; see :class:`~rnnpose_ros.networks.rnnpose_network.RnnposeNetwork`."""
+
+    def find_outline(
+        self,
+        render: RenderBuffers,
+        photo: Float[Tensor, "B 3 S S"],
+        *,
+        depth_centre: Float[Tensor, "B"],
+        diameter: Float[Tensor, "B"],
+    ) -> OutlineField | None:
+        """Where the objects' outlines lie in the crops of the photograph; None where it estimates none.
+
+        Args:
+            render: Lit colour (0..1), depth and normals of the reference at the crop's camera.
+            photo: The crop, 0..1.
+            depth_centre: Depth of the object's centre at the render, metres.
+            diameter: Of the objects, metres.
+        """
+        ...
 
 
 class OutlineNetwork(nn.Module):

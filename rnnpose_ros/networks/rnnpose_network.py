@@ -95,17 +95,6 @@ class CorrespondenceNetwork(Protocol):
         """One recurrent iteration."""
         ...
 
-    def find_outline(
-        self,
-        render: RenderBuffers,
-        photo: Float[Tensor, "B 3 S S"],
-        *,
-        depth_centre: Float[Tensor, "B"],
-        diameter: Float[Tensor, "B"],
-    ) -> OutlineField | None:
-        """Where the objects' outlines lie in the crop of the photograph; None from networks that estimate none."""
-        ...
-
 
 class RnnposeNetwork(nn.Module):
     """Correspondence field estimation between a render and a photograph.

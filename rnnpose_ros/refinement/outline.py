@@ -22,8 +22,7 @@ from torch import Tensor
 from rnnpose_ros.config import param
 from rnnpose_ros.geometry.camera import NEAR_M, backproject
 from rnnpose_ros.geometry.se3 import inverse, transform
-from rnnpose_ros.networks.outline import STRIDE
-from rnnpose_ros.networks.rnnpose_network import CorrespondenceNetwork
+from rnnpose_ros.networks.outline import STRIDE, OutlineEstimator
 from rnnpose_ros.refinement.comparison import blurred
 from rnnpose_ros.refinement.field import CycleInputs
 from rnnpose_ros.refinement.pose_step import moved_by, step_between
@@ -113,7 +112,7 @@ class Outline:
     """Share of the rendered object that is seen in the photograph."""
 
 
-def find_outline(network: CorrespondenceNetwork, inputs: CycleInputs) -> Outline | None:
+def find_outline(network: OutlineEstimator, inputs: CycleInputs) -> Outline | None:
     """Asks a network for the outline of one object; None where it estimates none."""
     field = network.find_outline(
         inputs.render, inputs.photo, depth_centre=inputs.depth_centre, diameter=inputs.diameter
@@ -131,7 +130,7 @@ def fit_to_outline(
     found: Solution,
     model: ObjectModel,
     look: Callable[[Float[Tensor, "4 4"]], CycleInputs],
-    network: CorrespondenceNetwork,
+    network: OutlineEstimator,
     *,
     config: OutlineConfig,
 ) -> Solution:

@@ -16,6 +16,7 @@ from rnnpose_ros.config import param
 from rnnpose_ros.errors import InputError
 from rnnpose_ros.geometry.camera import NEAR_M
 from rnnpose_ros.geometry.rotations import nearest_rotation
+from rnnpose_ros.networks.outline import OutlineEstimator
 from rnnpose_ros.networks.paper_network import PaperNetwork
 from rnnpose_ros.networks.rnnpose_network import CorrespondenceNetwork
 from rnnpose_ros.refinement.alignment import AlignmentConfig, Descend, descend
@@ -348,7 +349,7 @@ class Refiner:
 
     def _fit_to_outline(self, state: CycleState, row: int, views: Views, camera: CameraIntrinsics) -> None:
         """Fits what the cycles found to the outline, where that can tell more."""
-        if state.status is not None or state.solution is None or isinstance(self.network, PaperNetwork):
+        if state.status is not None or state.solution is None or not isinstance(self.network, OutlineEstimator):
             return
 
         def look(T_camera_object: Float[Tensor, "4 4"]) -> CycleInputs:

@@ -15,8 +15,8 @@ from rnnpose_ros.refinement.status import Calibration, CycleState, judge
 from rnnpose_ros.types import PoseHypothesis, RefinementStatus
 
 FOUND = Solution(
-    torch.eye(4, dtype=torch.float64), None, mean_weight=0.8, residual_cells=0.05, residual_px=0.3, step_cells=0.01,
-    step_px=0.1, spread_diameters=0.01, motion_px=30.0,
+    torch.eye(4, dtype=torch.float64), torch.eye(6, dtype=torch.float64), None, mean_weight=0.8, residual_cells=0.05,
+    residual_px=0.3, step_cells=0.01, step_px=0.1, spread_diameters=0.01, motion_px=30.0,
 )  # fmt: skip
 
 

@@ -18,8 +18,8 @@ def test_logistic_fit_finds_the_law_that_made_the_cases() -> None:
 
 def test_score_falls_with_the_residual_and_ignores_unknown_names() -> None:
     calibration = Calibration.from_mapping({"score_by_log_residual": -2.0, "from_a_later_version": 1.0})
-    good = calibration.score((0.6, -2.0, -3.0, -4.0, 0.9))
-    assert 0.0 < calibration.score((0.6, 0.5, -3.0, -4.0, 0.9)) < good < 1.0
+    good = calibration.score((0.6, -2.0, -3.0, -4.0, 0.9, 0.9, 1.0))
+    assert 0.0 < calibration.score((0.6, 0.5, -3.0, -4.0, 0.9, 0.9, 1.0)) < good < 1.0
 
 
 def test_the_fit_describes_cases_it_has_not_seen() -> None:
