@@ -47,7 +47,7 @@ class OutlineConfig:
     """How poses are fitted to outlines."""
 
     rounds: int = param(
-        2,
+        3,
         doc="Fits to the outline after the last cycle, each on a render of its own, the best of which stands; 0: the "
         "outline speaks in the score alone",
         bounds=(0, 10),
@@ -60,9 +60,15 @@ class OutlineConfig:
         bounds=(-1.0, 1.0),
         dynamic=True,
     )
+    looseness: float = param(
+        4.0, doc="Factor on the covariance of what the cycles found, while it is fitted", bounds=(0.1, 1000.0)
+    )
+    least_overlap: float = param(
+        0.65, doc="Overlap of render and outline under which no fit is taken", bounds=(0.0, 1.0), dynamic=True
+    )
     lines: int = param(240, doc="Lines across the outline, at most", bounds=(12, 2000))
     reach_px: tuple[float, ...] = param(
-        (14.0, 7.0, 4.0), doc="How far along its line the outline is looked for", unit="crop px", bounds=(1.0, 64.0)
+        (24.0, 12.0, 6.0), doc="How far along its line the outline is looked for", unit="crop px", bounds=(1.0, 64.0)
     )
     evidence: float = param(0.2, doc="Factor on the logits, whose errors neighbouring pixels share", bounds=(0.01, 1.0))
     least_std_px: float = param(
@@ -154,7 +160,7 @@ def fit_to_outline(
         if outline is None:
             return found
         candidate = dataclasses.replace(candidate, overlap=outline.overlap, seen=outline.seen)
-        if best is not None and candidate.overlap <= best.overlap:
+        if best is not None and candidate.overlap <= max(best.overlap, config.least_overlap):
             break
         best = candidate
         lines = outline_lines(inputs, outline.within, config=config) if fits_left else None
@@ -236,14 +242,14 @@ def fit_outline(
         config: See :class:`OutlineConfig`.
     """
     T, centre, diameter = T_camera_object, lines.centre_object, lines.diameter
-    information = prior.information
+    information = known = prior.information / config.looseness
     for reach in config.reach_px:
         for _ in range(config.steps):
             J, distance, weights = _measured(lines, T, reach, config)
             weighted = J * weights[:, None]
-            information = prior.information + weighted.T @ J
+            information = known + weighted.T @ J
             moved = step_between(prior.T_camera_object, T, centre_object=centre, diameter=diameter)
-            gradient = weighted.T @ distance - prior.information @ moved
+            gradient = weighted.T @ distance - known @ moved
             step, ok = solve_marked(information[None], gradient[None], usable=torch.ones(1, dtype=torch.bool))
             if not bool(ok[0]):
                 return None

@@ -125,7 +125,7 @@ def test_where_nothing_is_known_of_the_outline_the_prior_decides(
     T = fitted(renderer, box, start, torch.zeros(SIZE // 2, SIZE // 2), UNSURE)
     torch.testing.assert_close(T, start, rtol=0, atol=1e-9)
     logits = exact_logits(view(renderer, box, truth).depth)
-    assert error_px(box, fitted(renderer, box, start, logits, 1e6 * UNSURE), start) < 0.05
+    assert error_px(box, fitted(renderer, box, start, logits, 1e8 * UNSURE), start) < 0.05
 
 
 def test_a_hidden_side_does_not_pull(renderer: Renderer, box: ObjectModel, truth: Tensor) -> None:
@@ -205,21 +205,32 @@ def test_what_the_cycles_found_is_fitted_where_the_surface_does_not_tell(
     assert error_px(box, fitted.T_camera_object, truth) < 0.2 * error_px(box, start, truth)
     assert fitted.overlap > 0.95
     assert fitted.covariance is not None
-    assert network.asked <= 3
+    assert network.asked <= 1 + CONFIG.rounds
 
 
 def test_a_fit_that_covers_less_of_the_outline_is_not_taken(
     renderer: Renderer, box: ObjectModel, truth: Tensor
 ) -> None:
     there = exact_logits(view(renderer, box, truth).depth)
+    farther = exact_logits(view(renderer, box, off(box, truth, [0.0, 0.0, 0.4, 0.0, 0.0, 0.0])).depth)
     network = Knowing(there)
-    answers = iter([off(box, truth, [0.0, 0.0, 0.3, 0.0, 0.0, 0.0]), truth, truth])
 
     def look(T: Tensor) -> CycleInputs:
-        # The first answer leads away from where the later ones see the object.
-        network.logits = exact_logits(view(renderer, box, next(answers)).depth)
+        # The first answer leads away from where the second sees the object.
+        network.logits = there if network.asked else farther
         return looking(renderer, box, T)
 
     found = known(truth, 1e-3 * UNSURE)
-    first = fit_to_outline(found, box, look, network, config=CONFIG)
-    assert error_px(box, first.T_camera_object, truth) < 0.5
+    assert torch.equal(fit_to_outline(found, box, look, network, config=CONFIG).T_camera_object, found.T_camera_object)
+    assert network.asked == 2
+
+
+def test_an_outline_that_the_render_hardly_covers_is_left_alone(
+    renderer: Renderer, box: ObjectModel, truth: Tensor
+) -> None:
+    elsewhere = off(box, truth, [0.5, 0.3, 0.0, 0.0, 0.0, 0.0])
+    network = Knowing(exact_logits(view(renderer, box, elsewhere).depth))
+    found = known(truth, 1e3 * UNSURE)
+    left = fit_to_outline(found, box, lambda T: looking(renderer, box, T), network, config=CONFIG)
+    assert torch.equal(left.T_camera_object, found.T_camera_object)
+    assert left.overlap < 0.65
