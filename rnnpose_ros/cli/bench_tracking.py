@@ -64,7 +64,7 @@ def track_sequence(
         fps: Pictures a second, for what the tracker does by time.
         count: Of pictures; 0: all.
     """
-    from rnnpose_ros.ros.loading import for_tracking, load_engine, warm_up
+    from rnnpose_ros.ros.loading import for_tracking, load_engine, warm_up_programmes
     from rnnpose_ros.sources.perturbed import PerturbedPoses
     from rnnpose_ros.sources.recorded import FrameClock, RecordedPoses
     from rnnpose_ros.tracking.programme import refine_starts
@@ -75,9 +75,7 @@ def track_sequence(
     objects = {model.label: model}
     engine = load_engine(config)
     short = for_tracking(engine, config)
-    for each in (engine, short):
-        if each is not None:
-            warm_up(each, objects)
+    warm_up_programmes(engine, config, objects)
     tracker = Tracker(config.tracking, config.initial_pose, objects=objects)
     recorded = RecordedPoses(sequence.poses, label=model.label, clock=clock)
     begin = PerturbedPoses(recorded, clock=clock, seed=0, scale=_START_NOISE).propose_at(first)

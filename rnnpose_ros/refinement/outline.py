@@ -67,8 +67,11 @@ class OutlineConfig:
         0.65, doc="Overlap of render and outline under which no fit is taken", bounds=(0.0, 1.0), dynamic=True
     )
     lines: int = param(240, doc="Lines across the outline, at most", bounds=(12, 2000))
-    reach_px: tuple[float, ...] = param(
-        (24.0, 12.0, 6.0), doc="How far along its line the outline is looked for", unit="crop px", bounds=(1.0, 64.0)
+    reach_px: float = param(
+        24.0,
+        doc="How far along its line the outline is looked for at first; then half and a quarter as far",
+        unit="crop px",
+        bounds=(1.0, 64.0),
     )
     evidence: float = param(0.2, doc="Factor on the logits, whose errors neighbouring pixels share", bounds=(0.01, 1.0))
     least_std_px: float = param(
@@ -206,8 +209,8 @@ def outline_lines(inputs: CycleInputs, within: Float[Tensor, "h w"], *, config: 
     # Of a straight edge blurred by a Gaussian, the value tells how far inside a pixel lies.
     inside_px = _SMOOTHING_PX * torch.special.ndtri(soft[rows, columns].clamp(0.05, 0.95))
     uv = torch.stack([columns, rows], -1).float()
-    reach = max(config.reach_px)
-    distances = torch.arange(-2 * reach, 2 * reach + _SAMPLE_PX / 2, _SAMPLE_PX, device=uv.device)
+    farthest = 2 * config.reach_px
+    distances = torch.arange(-farthest, farthest + _SAMPLE_PX / 2, _SAMPLE_PX, device=uv.device)
     places = uv[:, None] + (inside_px[:, None, None] + distances[:, None]) * normals[:, None]
     logits = _sampled(within, places).clamp(-8.0, 8.0)
     # The likelihood between two places is that of the first and half of both logits' steps.
@@ -243,7 +246,7 @@ def fit_outline(
     """
     T, centre, diameter = T_camera_object, lines.centre_object, lines.diameter
     information = known = prior.information / config.looseness
-    for reach in config.reach_px:
+    for reach in (config.reach_px, config.reach_px / 2, config.reach_px / 4):
         for _ in range(config.steps):
             J, distance, weights = _measured(lines, T, reach, config)
             weighted = J * weights[:, None]

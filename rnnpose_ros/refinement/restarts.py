@@ -29,7 +29,7 @@ class RestartConfig:
         bounds=(0, 64),
         dynamic=True,
     )
-    below_score: float = param(0.5, doc="Results that score lower are tried again", bounds=(0.0, 1.0), dynamic=True)
+    below_score: float = param(0.65, doc="Results that score lower are tried again", bounds=(0.0, 1.0), dynamic=True)
     spread: float = param(
         1.0, doc="Spread of the further starts, in units of N1 noise", bounds=(0.1, 4.0), dynamic=True
     )

@@ -120,7 +120,8 @@ def reconfigure(engine: PoseEngine, config: NodeConfig) -> PoseEngine:
 
 def for_tracking(engine: PoseEngine, config: NodeConfig) -> PoseEngine | None:
     """The engine for tracked objects where they are refined otherwise; None where the same engine does."""
-    outline = dataclasses.replace(config.refine.outline, rounds=config.tracking.outline_rounds)
+    rounds = config.tracking.outline_rounds if config.tracking.outline_rounds >= 0 else config.refine.outline.rounds
+    outline = dataclasses.replace(config.refine.outline, rounds=rounds)
     size = config.tracking.crop_size or config.refine.crop_size
     refine = dataclasses.replace(config.refine, crop_size=size, outline=outline)
     return None if refine == config.refine else engine.with_config(refine)
@@ -140,6 +141,14 @@ def warm_up(engine: PoseEngine, objects: Mapping[str, ObjectModel]) -> None:
         T[2, 3] += 4.0 * model.diameter
         starts.append(PoseHypothesis(label=label, T_camera_object=T))
     engine.refine(frame, starts, objects, cycles=1)
+
+
+def warm_up_programmes(engine: PoseEngine, config: NodeConfig, objects: Mapping[str, ObjectModel]) -> None:
+    """:func:`warm_up` for new objects' programme, and for tracked ones' where their crops have another size."""
+    warm_up(engine, objects)
+    tracking = for_tracking(engine, config)
+    if tracking is not None and config.tracking.crop_size not in (0, config.refine.crop_size):
+        warm_up(tracking, objects)
 
 
 def picture_features(engine: PoseEngine, config: NodeConfig) -> FeatureCache:

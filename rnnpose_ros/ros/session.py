@@ -18,12 +18,11 @@ from rnnpose_ros.ros.debug_pictures import DebugPainter
 from rnnpose_ros.ros.frame_log import FrameLog
 from rnnpose_ros.ros.loading import (
     check_same_weights,
-    for_tracking,
     load_engine,
     load_objects,
     own_weights,
     picture_features,
-    warm_up,
+    warm_up_programmes,
 )
 from rnnpose_ros.ros.mailbox import Mailbox, MailboxCounts
 from rnnpose_ros.ros.pairing import Pair, PairingCounts
@@ -189,10 +188,7 @@ class RefinerSession:
 
     def _warm_up(self, objects: ObjectLibrary) -> None:
         if self._settings.current.engine != "fake":
-            warm_up(self._engine, objects)
-            short = for_tracking(self._engine, self._settings.current)
-            if short is not None:
-                warm_up(short, objects)
+            warm_up_programmes(self._engine, self._settings.current, objects)
 
     def _serve(self, objects: ObjectLibrary) -> None:
         self._objects = objects

@@ -24,7 +24,9 @@ class TrackingConfig:
         bounds=(0, 640),
     )
     outline_rounds: int = param(
-        1, doc="Fits to the outline for such a start; 0, which is quicker: it is only looked at.", bounds=(0, 10)
+        -1,
+        doc="Fits to the outline for such a start; -1: refine.outline.rounds; 0, the quickest, only looks at it",
+        bounds=(-1, 10),
     )
     follow_agreement: float = param(
         0.7,
