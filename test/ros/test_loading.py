@@ -8,7 +8,9 @@ import pytest
 
 from rnnpose_ros.config import build
 from rnnpose_ros.errors import AssetError, BackendUnavailableError, CheckpointError, ConfigError
-from rnnpose_ros.ros.loading import check_same_weights, load_engine, load_objects, own_weights
+from rnnpose_ros.refinement.outline import OutlineConfig
+from rnnpose_ros.refinement.refiner import Refiner
+from rnnpose_ros.ros.loading import check_same_weights, for_tracking, load_engine, load_objects, own_weights
 from rnnpose_ros.ros.parameters import NodeConfig
 
 
@@ -84,3 +86,14 @@ def test_objects_that_want_other_weights_are_not_taken_while_running(folder: Pat
         check_same_weights(mug, None)
     with pytest.raises(ConfigError, match=r"want the packaged weights, and .*mug\.safetensors are loaded"):
         check_same_weights(box, own_weights(mug))
+
+
+def test_tracked_objects_have_an_engine_of_their_own_only_where_they_are_refined_otherwise() -> None:
+    engine = load_engine(build(NodeConfig, {"device": "cpu"}))
+    assert for_tracking(engine, build(NodeConfig, {})) is None
+    quick = for_tracking(engine, build(NodeConfig, {"tracking.crop_size": 160, "tracking.outline_rounds": 0}))
+    assert isinstance(engine, Refiner)
+    assert isinstance(quick, Refiner)
+    assert (quick.config.crop_size, quick.config.outline.rounds) == (160, 0)
+    assert quick.network is engine.network
+    assert engine.config.outline.rounds == OutlineConfig().rounds
