@@ -15,6 +15,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rnnpose_ros.geometry.camera import NEAR_M
+from rnnpose_ros.geometry.se3 import transform
 from rnnpose_ros.networks.outline import STRIDE, OutlineEstimator
 from rnnpose_ros.refinement.field import CycleInputs
 from rnnpose_ros.refinement.outline_lines import OutlineConfig, OutlineLines, measure, outline_lines
@@ -92,7 +94,7 @@ def fit_to_outline(
         if outline is None:
             return found
         candidate = dataclasses.replace(candidate, overlap=outline.overlap, seen=outline.seen)
-        if best is not None and candidate.overlap <= max(best.overlap, config.least_overlap):
+        if best is not None and not candidate.overlap > max(best.overlap, config.least_overlap):
             break
         best = candidate
         lines = outline_lines(inputs, outline.within, config=config) if fits_left else None
@@ -117,7 +119,7 @@ def fit_outline(
     prior: Solution,
     config: OutlineConfig,
 ) -> OutlineFit | None:
-    """Moves a pose to where its outline is the photograph's; None where a step cannot be solved for.
+    """Moves a pose to where its outline is the photograph's; None where steps cannot be solved for or end at the lens.
 
     Args:
         lines: Across the outline of the render that the pose is near.
@@ -140,4 +142,5 @@ def fit_outline(
             T = moved_by(T, step[0], centre_object=centre, diameter=diameter)
             if float(step.norm()) < _SETTLED:
                 break
-    return OutlineFit(T, information)
+    is_before_lens = bool(torch.isfinite(T).all()) and float(transform(T, centre[None])[0, 2]) > NEAR_M
+    return OutlineFit(T, information) if is_before_lens else None
