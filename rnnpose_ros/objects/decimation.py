@@ -14,6 +14,9 @@ from scipy.spatial import cKDTree
 from rnnpose_ros.objects.appearance import RawMesh
 from rnnpose_ros.objects.normals import face_normals, weld
 
+_UNITS = 1000.0
+"""That a mesh is large for the library, whose thresholds are absolute. At 1, five million faces are each so small that it
+solves for collapsed vertices what it cannot, and throws some of them a tenth of the mesh away."""
 _NEARNESS_OF_TEXTURE = 0.1
 """Weight of a distance in the texture against one on the surface: too small to pull corners to the middle."""
 
@@ -29,8 +32,7 @@ def decimate(raw: RawMesh, faces: int) -> RawMesh:
         faces: Most faces of the result.
     """
     first, point_of_vertex = weld(raw.vertices)
-    # In its own unit a mesh of metres would meet the library's absolute thresholds.
-    size = float(np.ptp(raw.vertices, axis=0).max())
+    size = float(np.ptp(raw.vertices, axis=0).max()) / _UNITS
     points, triangles = fast_simplification.simplify(
         (raw.vertices[first] / size).astype(np.float64),
         point_of_vertex[raw.faces].astype(np.int64),
