@@ -15,8 +15,8 @@ from rnnpose_ros.objects.appearance import RawMesh
 from rnnpose_ros.objects.normals import face_normals, weld
 
 _UNITS = 1000.0
-"""That a mesh is large for the library, whose thresholds are absolute. At 1, five million faces are each so small that it
-solves for collapsed vertices what it cannot, and throws some of them a tenth of the mesh away."""
+"""That a mesh is large for the library, whose thresholds are absolute. At 1, five million faces are each so small that
+it solves for collapsed vertices what it cannot, and throws some of them a tenth of the mesh away."""
 _NEARNESS_OF_TEXTURE = 0.1
 """Weight of a distance in the texture against one on the surface: too small to pull corners to the middle."""
 
