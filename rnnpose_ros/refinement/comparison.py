@@ -107,8 +107,8 @@ def compare(look: Look, *, config: AlignmentConfig) -> Comparison | None:
     box = _box_around(look.depth, margin=config.window_px + _MOST_MOTION_PX)
     depth, corner = look.depth[box], (box[1].start, box[0].start)
     covered = (depth > 0).float()
-    inner = _eroded(covered, _RIM_PX)
-    weights = _spread_over_pixels(look.weights, look.stride, size)[box] * _eroded(inner, 1)
+    inner = eroded(covered, _RIM_PX)
+    weights = _spread_over_pixels(look.weights, look.stride, size)[box] * eroded(inner, 1)
     weights = F.pad(weights[1:-1, 1:-1], (1, 1, 1, 1))  # where both neighbours are there
     count = int((weights > _LEAST_WEIGHT).sum())
     if count < _LEAST_PIXELS:
@@ -199,7 +199,7 @@ def blurred(pictures: Float[Tensor, "N h w"], sigma_px: float) -> Float[Tensor, 
     return pictures
 
 
-def _eroded(mask: Float[Tensor, "h w"], by_px: int) -> Float[Tensor, "h w"]:
+def eroded(mask: Float[Tensor, "h w"], by_px: int) -> Float[Tensor, "h w"]:
     """Without the pixels that have one outside within a square; beyond the border nothing is outside."""
     return (window_sums((1 - mask)[None], by_px)[0] < 0.5).to(mask)
 

@@ -20,7 +20,7 @@ from rnnpose_ros.config import param
 from rnnpose_ros.geometry.camera import NEAR_M, backproject
 from rnnpose_ros.geometry.se3 import inverse, transform
 from rnnpose_ros.networks.outline import STRIDE
-from rnnpose_ros.refinement.comparison import blurred
+from rnnpose_ros.refinement.comparison import blurred, eroded
 from rnnpose_ros.refinement.field import CycleInputs
 
 _LEAST_LINES = 12
@@ -179,9 +179,7 @@ def measure(
 
 def _rim(mask: Float[Tensor, "S S"]) -> Bool[Tensor, "S S"]:
     """Pixels of the mask that have one outside to a side; not at the crop's border, beyond which nothing is known."""
-    outside = 1 - mask
-    beside = F.max_pool2d(outside[None, None], 3, stride=1, padding=1)[0, 0]
-    rim = (mask > 0) & (beside > 0)
+    rim = mask - eroded(mask, 1) > 0
     rim[[0, 1, -2, -1]] = False
     rim[:, [0, 1, -2, -1]] = False
     return rim

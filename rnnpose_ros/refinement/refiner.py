@@ -360,12 +360,7 @@ class Refiner:
         state.end_with(found)
 
     def _advance(
-        self,
-        state: CycleState,
-        row: int,
-        inputs: CycleInputs,
-        output: CycleOutput,
-        report: CycleReport,
+        self, state: CycleState, row: int, inputs: CycleInputs, output: CycleOutput, report: CycleReport
     ) -> None:
         """Takes over one item's new pose, or its reason to stop."""
         if report.cells_in_image == 0:

@@ -8,14 +8,15 @@ moving. All in the camera's axes, so what is carried on is the motion seen by th
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from rnnpose_ros.geometry.rotations import nearest_rotation
-from rnnpose_ros.geometry.se3 import increment_about, log_so3, transform
+from rnnpose_ros.refinement.pose_step import moved_by, step_between
 
 _SHARE = 0.5
+_METRE = 1.0
+"""What shifts are counted in here."""
 
 
 def velocity(
@@ -33,9 +34,8 @@ def velocity(
         seconds: Between them, above 0.
         centre_object: What it turns about, in its own frame.
     """
-    before, now, centre = T_camera_before.double(), T_camera_now.double(), centre_object.double()[None]
-    shift = (transform(now, centre) - transform(before, centre))[0]
-    return torch.cat([shift, log_so3(now[:3, :3] @ before[:3, :3].mT)]) / seconds
+    before, now = T_camera_before.double(), T_camera_now.double()
+    return step_between(before, now, centre_object=centre_object, diameter=_METRE) / seconds
 
 
 def carried_on(
@@ -46,7 +46,7 @@ def carried_on(
     centre_object: Float[Tensor, "3"],
 ) -> Float[Tensor, "4 4"]:
     """The pose after that time at half a :func:`velocity`, float64."""
-    T = T_camera_object.double()
-    moved = increment_about(T, _SHARE * seconds * velocity_camera, transform(T, centre_object.double()[None])[0])
+    step = _SHARE * seconds * velocity_camera
+    moved = moved_by(T_camera_object.double(), step, centre_object=centre_object.double(), diameter=_METRE)
     moved[:3, :3] = nearest_rotation(moved[:3, :3])
     return moved

@@ -82,8 +82,7 @@ class GenericRecipe:
         if self.network.outline is not None:
             self.network.outline.requires_grad_(False)  # a recipe of its own trains it
         self._renderer = renderer
-        pool_size = config.scenes.objects.pool_size
-        self._features = FeatureCache(renderer, capacity=config.streams * (pool_size + pool_size // 4 + 1))
+        self._features = pool_features(config, renderer)
 
     def losses(self, batch: TrainingBatch, *, iterations: int, step: int, random: torch.Generator) -> Losses:
         """Renders the references, runs one cycle, and compares it with the truth."""
@@ -119,6 +118,12 @@ class GenericRecipe:
         """Weights for any mesh."""
         facts = {**provenance, "losses": flatten(self.config.losses)}
         return CheckpointInfo(network=describe(network), provenance=facts)
+
+
+def pool_features(config: TrainingConfig, renderer: Renderer) -> FeatureCache:
+    """Room for the objects of all streams' pools, and for those that are replaced meanwhile."""
+    pool_size = config.scenes.objects.pool_size
+    return FeatureCache(renderer, capacity=config.streams * (pool_size + pool_size // 4 + 1))
 
 
 def cycle_inputs(batch: TrainingBatch, features: FeatureCache, renderer: Renderer) -> CycleInputs:

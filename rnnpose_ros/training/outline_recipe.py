@@ -18,10 +18,9 @@ from rnnpose_ros.errors import ConfigError
 from rnnpose_ros.networks.outline import STRIDE
 from rnnpose_ros.networks.rnnpose_network import RnnposeNetwork
 from rnnpose_ros.paths import resolve_path
-from rnnpose_ros.refinement.features import FeatureCache
 from rnnpose_ros.rendering.renderer import Renderer
 from rnnpose_ros.training.experiment import TrainingConfig
-from rnnpose_ros.training.generic_recipe import cycle_inputs
+from rnnpose_ros.training.generic_recipe import cycle_inputs, pool_features
 from rnnpose_ros.training.optimizer import half_cosine, make_adamw, set_rate
 from rnnpose_ros.training.recipe import Losses
 from rnnpose_ros.types import TrainingBatch
@@ -75,8 +74,7 @@ class OutlineRecipe:
         self.network.to(renderer.device).train()
         self.network.mixed_precision = config.mixed_precision
         self._renderer = renderer
-        pool_size = config.scenes.objects.pool_size
-        self._features = FeatureCache(renderer, capacity=config.streams * (pool_size + pool_size // 4 + 1))
+        self._features = pool_features(config, renderer)
 
     def losses(self, batch: TrainingBatch, *, iterations: int, step: int, random: torch.Generator) -> Losses:
         """Cross-entropy of both probabilities."""
