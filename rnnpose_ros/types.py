@@ -157,6 +157,8 @@ class RefinementStatus(Enum):
     """Farther from the start than a refinement goes; the tracker says so."""
     UNCERTAIN = "uncertain"
     """Its own covariance speaks against it; the tracker says so."""
+    AMBIGUOUS = "ambiguous"
+    """Turned otherwise, the object would look as much like the picture; tracking says so."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

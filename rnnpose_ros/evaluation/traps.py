@@ -10,7 +10,8 @@ from typing import Protocol, runtime_checkable
 from rnnpose_ros.evaluation.score_quality import CHI2_6_95, RIGHT_DIAMETERS
 from rnnpose_ros.evaluation.trap_scenes import TrapEpisode
 from rnnpose_ros.evaluation.trap_trials import TrapTrial, pose_errors, trap_trial
-from rnnpose_ros.tracking.programme import Engine, refine_starts
+from rnnpose_ros.tracking.engine import Engine
+from rnnpose_ros.tracking.programme import refine_starts
 from rnnpose_ros.tracking.tracker import Tracker
 from rnnpose_ros.tracking.tracking_config import TrackingConfig
 from rnnpose_ros.types import ObjectModel

@@ -52,7 +52,7 @@ class OutlineConfig:
         dynamic=True,
     )
     looseness: float = param(
-        4.0, doc="Factor on the covariance of what the cycles found, while it is fitted", bounds=(0.1, 1000.0)
+        16.0, doc="Factor on the covariance of what the cycles found, while it is fitted", bounds=(0.1, 1000.0)
     )
     least_overlap: float = param(
         0.65, doc="Overlap of render and outline under which no fit is taken", bounds=(0.0, 1.0), dynamic=True

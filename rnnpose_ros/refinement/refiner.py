@@ -199,7 +199,7 @@ class Refiner:
         iterations: int | None = None,
         trace: bool = False,
     ) -> list[RefinementResult]:
-        """Refines several starts of one object: all for one cycle in batches, those that then score best to the end.
+        """Refines several starts of one object: all for one cycle in batches, those then best supported to the end.
 
         For an object of which too little is known for one start; see :func:`~.restarts.poses_around`. Nothing is
         tried again around them.
@@ -214,7 +214,7 @@ class Refiner:
             trace: Keep every iteration in the results, for pictures.
 
         Returns:
-            ``keep`` results, or fewer where there are fewer starts; the best score first.
+            ``keep`` results, or fewer where there are fewer starts; the best supported first.
 
         Raises:
             InputError: As :meth:`refine`; no start or starts of several objects; nothing to keep.

@@ -14,6 +14,7 @@ from torch import Tensor
 from rnnpose_ros.config import param
 from rnnpose_ros.geometry.perturbation import N1, perturb, turns_within
 from rnnpose_ros.geometry.se3 import increment_about, transform
+from rnnpose_ros.refinement.status import SCORE_MEASURES
 from rnnpose_ros.types import IterationTrace, ObjectModel, PoseHypothesis, RefinementResult
 
 _SEED = 20220625
@@ -24,12 +25,15 @@ class RestartConfig:
     """When to try again, and how often."""
 
     count: int = param(
-        4,
+        6,
         doc="Further starts around a rough pose from which nothing right came; 0 for none",
         bounds=(0, 64),
         dynamic=True,
     )
-    below_score: float = param(0.65, doc="Results that score lower are tried again", bounds=(0.0, 1.0), dynamic=True)
+    keep: int = param(
+        2, doc="How many of them are refined to the end, after a cycle of each", bounds=(1, 64), dynamic=True
+    )
+    below_score: float = param(0.85, doc="Results that score lower are tried again", bounds=(0.0, 1.0), dynamic=True)
     spread: float = param(
         1.0, doc="Spread of the further starts, in units of N1 noise", bounds=(0.1, 4.0), dynamic=True
     )
@@ -73,10 +77,22 @@ Refine = Callable[[Sequence[PoseHypothesis], int], list[RefinementResult]]
 """Refines these hypotheses with so many cycles."""
 
 
+def support(result: RefinementResult) -> float:
+    """How well the photograph supports a pose, to choose among poses of one object in one picture.
+
+    The mean weight of the correspondences. The score is the probability that a pose is right, whatever the object and
+    the picture; most of what it goes by tells objects and pictures apart rather than the poses on one.
+
+    Returns:
+        0..1; -1 where nothing was solved.
+    """
+    return -1.0 if result.measures is None else result.measures[SCORE_MEASURES.index("mean_weight")]
+
+
 def finish_best(
     hypotheses: Sequence[PoseHypothesis], *, refine: Refine, cycles: int, keep: int = 1
 ) -> list[RefinementResult]:
-    """Refines several starts of one object: all for one cycle, those that then score best to the end.
+    """Refines several starts of one object: all for one cycle, those that the photograph supports best to the end.
 
     Args:
         hypotheses: Where the object may be.
@@ -85,16 +101,16 @@ def finish_best(
         keep: How many are refined to the end.
 
     Returns:
-        The results of those, the best score first.
+        The results of those, the best supported first; see :func:`support`.
     """
-    tried = sorted(zip(hypotheses, refine(hypotheses, 1), strict=True), key=lambda pair: -pair[1].score)[:keep]
+    tried = sorted(zip(hypotheses, refine(hypotheses, 1), strict=True), key=lambda pair: -support(pair[1]))[:keep]
     results = [first for _, first in tried]
     going = [i for i, first in enumerate(results) if first.measures is not None]
     if cycles > 1 and going:
         poses = [dataclasses.replace(tried[i][0], T_camera_object=results[i].T_camera_object) for i in going]
         for i, last in zip(going, refine(poses, cycles - 1), strict=True):
             results[i] = dataclasses.replace(last, trace=_joined(results[i].trace, last.trace))
-    return sorted(results, key=lambda result: -result.score)
+    return sorted(results, key=support, reverse=True)
 
 
 def try_again(
@@ -117,12 +133,11 @@ def try_again(
         config: See :class:`RestartConfig`.
 
     Returns:
-        The best-scoring result, which may be ``first``.
+        The best supported result, which may be ``first``.
     """
     poses = restart_poses(hypothesis.T_camera_object, model, config)
     starts = [dataclasses.replace(hypothesis, T_camera_object=T) for T in poses]
-    (best,) = finish_best(starts, refine=refine, cycles=cycles)
-    return max(first, best, key=lambda result: result.score)
+    return max(first, *finish_best(starts, refine=refine, cycles=cycles, keep=config.keep), key=support)
 
 
 def _joined(

@@ -65,6 +65,8 @@ _POSE_REASONS = (
     Reason.TOO_SMALL,
     Reason.SOLVER_FAILED,
     Reason.DIVERGED,
+    Reason.UNCERTAIN,
+    Reason.AMBIGUOUS,
     Reason.TF_UNAVAILABLE,
     Reason.POSE_STALE,
     Reason.POSE_INVALID,
@@ -80,6 +82,8 @@ _REMEDIES = {
     Reason.NO_INITIAL_POSE: "pictures are refined, but no initial pose says where to begin",
     Reason.DISABLED: "switched off: call ~/set_enabled with true",
     Reason.BUSY: "a picture is being refined for a long time",
+    Reason.AMBIGUOUS: "turned otherwise, the object looks nearly as much like the picture: name its symmetries in "
+    "object.yaml, or set tracking.rivals to 0 where initial poses are never turned far",
     Reason.LATE: "images are older than max_latency when their turn comes; of a recording or simulation: use_sim_time",
 }
 

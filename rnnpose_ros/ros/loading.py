@@ -25,7 +25,7 @@ from rnnpose_ros.rendering.backends import make_renderer
 from rnnpose_ros.rendering.renderer import Renderer
 from rnnpose_ros.ros.fake_engine import FakeEngine
 from rnnpose_ros.ros.parameters import NodeConfig
-from rnnpose_ros.tracking.programme import Engine
+from rnnpose_ros.tracking.engine import Engine
 from rnnpose_ros.types import ImageFrame, ObjectModel, PoseHypothesis
 
 logger = logging.getLogger(__name__)

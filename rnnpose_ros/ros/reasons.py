@@ -36,6 +36,7 @@ class Reason(Enum):
     LOW_SCORE = "LOW_SCORE"
     DIVERGED = "DIVERGED"
     UNCERTAIN = "UNCERTAIN"
+    AMBIGUOUS = "AMBIGUOUS"
     SOLVER_FAILED = "SOLVER_FAILED"
     NO_MESH = "NO_MESH"
     ENGINE_ERROR = "ENGINE_ERROR"
@@ -60,6 +61,7 @@ _REASON_OF_STATUS = {
     RefinementStatus.LOW_SCORE: Reason.LOW_SCORE,
     RefinementStatus.DIVERGED: Reason.DIVERGED,
     RefinementStatus.UNCERTAIN: Reason.UNCERTAIN,
+    RefinementStatus.AMBIGUOUS: Reason.AMBIGUOUS,
 }
 
 

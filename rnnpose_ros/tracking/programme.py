@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Protocol, runtime_checkable
 
 from rnnpose_ros.refinement.status import SCORE_MEASURES
+from rnnpose_ros.tracking.engine import Engine, Follower
+from rnnpose_ros.tracking.rivals import against_rivals
 from rnnpose_ros.tracking.track import TRACK_SOURCE
 from rnnpose_ros.tracking.tracking_config import TrackingConfig
 from rnnpose_ros.types import ImageFrame, ObjectModel, PoseHypothesis, RefinementResult
@@ -15,40 +16,6 @@ LEAST_AGREEMENT = 0.4
 """Correlation of render and photograph under which nothing is followed."""
 _SLACK = 0.05
 """Loss of correlation from one picture to the next at which an object is still followed: it turns, light changes."""
-
-
-@runtime_checkable
-class Engine(Protocol):
-    """Refines; see ``refinement.refiner.Refiner``."""
-
-    def refine(
-        self,
-        frame: ImageFrame,
-        hypotheses: Sequence[PoseHypothesis],
-        objects: Mapping[str, ObjectModel],
-        *,
-        cycles: int | None = None,
-        iterations: int | None = None,
-        trace: bool = False,
-    ) -> list[RefinementResult]:
-        """One result per hypothesis, in order."""
-        ...
-
-
-@runtime_checkable
-class Follower(Protocol):
-    """An engine that can go on without its network; see ``refinement.refiner.Refiner``."""
-
-    def follow(
-        self,
-        frame: ImageFrame,
-        hypotheses: Sequence[PoseHypothesis],
-        objects: Mapping[str, ObjectModel],
-        *,
-        least_agreement: float,
-    ) -> list[RefinementResult | None]:
-        """One result per hypothesis, in order; None where the network is needed."""
-        ...
 
 
 def refine_starts(
@@ -63,14 +30,15 @@ def refine_starts(
 ) -> list[RefinementResult]:
     """New objects by the full programme, tracked ones by the short one; in the order of the starts.
 
-    Tracked ones that may be followed without the network are, where that succeeds.
+    New ones have to stand out among poses turned otherwise, see :mod:`.rivals`. Tracked ones that may be followed
+    without the network are, where that succeeds.
 
     Args:
         engine: With its weights.
         frame: The picture.
         starts: As :meth:`~rnnpose_ros.tracking.tracker.Tracker.begin_frame` gives them.
         objects: By label.
-        config: The short programme.
+        config: The short programme, and how many rivals a new object's result has.
         short: Runs the short programme; ``engine`` when None.
         trace: Keep in the results what debug pictures are drawn from.
     """
@@ -85,6 +53,8 @@ def refine_starts(
         if indices:
             part = [starts[i] for i in indices]
             results = runs.refine(frame, part, objects, cycles=cycles, iterations=iterations, trace=trace)
+            if indices is fresh:
+                results = against_rivals(engine, frame, part, results, objects, config)
             by_index.update(zip(indices, results, strict=True))
     return [by_index[i] for i in range(len(starts))]
 

@@ -75,6 +75,19 @@ class TrackingConfig:
         bounds=(0.0, 10.0),
         dynamic=True,
     )
+    rivals: int = param(
+        8,
+        doc="Poses turned otherwise, on all sides, with which the result of a new or searched object is compared; "
+        "0: none.",
+        bounds=(0, 64),
+        dynamic=True,
+    )
+    rival_support: float = param(
+        0.75,
+        doc="The result is not believed where the picture supports one of them so much, as a share of its own support.",
+        bounds=(0.1, 2.0),
+        dynamic=True,
+    )
     max_lost_time: float = param(
         2.0,
         doc="So long a lost object is looked for where it was last seen, and at least in one picture.",

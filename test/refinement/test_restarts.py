@@ -12,7 +12,14 @@ import torch
 from rnnpose_ros.geometry.rotations import rotation_angle
 from rnnpose_ros.geometry.se3 import exp_so3, transform
 from rnnpose_ros.objects.library import load_object
-from rnnpose_ros.refinement.restarts import RestartConfig, finish_best, poses_around, restart_poses, try_again
+from rnnpose_ros.refinement.restarts import (
+    RestartConfig,
+    finish_best,
+    poses_around,
+    restart_poses,
+    support,
+    try_again,
+)
 from rnnpose_ros.types import ObjectModel, PoseHypothesis, RefinementResult, RefinementStatus
 
 
@@ -28,9 +35,15 @@ def start(box: ObjectModel) -> PoseHypothesis:
     return PoseHypothesis(box.label, T)
 
 
-def result(hypothesis: PoseHypothesis, score: float) -> RefinementResult:
+def result(hypothesis: PoseHypothesis, supported: float) -> RefinementResult:
+    """Supported so much, and with a score that says the contrary."""
     return RefinementResult(
-        hypothesis.label, hypothesis.T_camera_object, RefinementStatus.CONVERGED, score, 0.3, measures=(score,)
+        hypothesis.label,
+        hypothesis.T_camera_object,
+        RefinementStatus.CONVERGED,
+        1.0 - supported,
+        0.3,
+        measures=(supported,),
     )
 
 
@@ -45,21 +58,20 @@ def test_further_starts_surround_the_rough_pose_and_are_always_the_same(
     assert float((poses[:, :3, 3] - start.T_camera_object[:3, 3]).norm(dim=-1).max()) < 0.25
 
 
-def test_the_start_that_scores_best_after_a_cycle_is_refined_to_the_end(
+def test_the_starts_that_the_picture_supports_best_after_a_cycle_are_refined_to_the_end(
     box: ObjectModel, start: PoseHypothesis
 ) -> None:
     asked: list[tuple[int, int]] = []
 
     def refine(hypotheses: Sequence[PoseHypothesis], cycles: int) -> list[RefinementResult]:
         asked.append((len(hypotheses), cycles))
-        if len(hypotheses) > 1:
-            return [result(h, 0.1 * i) for i, h in enumerate(hypotheses)]
-        return [result(hypotheses[0], 0.9)]
+        return [result(h, 0.1 * i + 0.2 * (cycles - 1)) for i, h in enumerate(hypotheses)]
 
-    found = try_again(start, result(start, 0.05), box, refine=refine, cycles=3, config=RestartConfig())
-    assert asked == [(4, 1), (1, 2)]
-    assert found.score == 0.9
-    assert torch.equal(found.T_camera_object, restart_poses(start.T_camera_object, box, RestartConfig())[3])
+    config = RestartConfig(count=4, keep=2)
+    found = try_again(start, result(start, 0.05), box, refine=refine, cycles=3, config=config)
+    assert asked == [(4, 1), (2, 2)]
+    assert support(found) == pytest.approx(0.3)
+    assert torch.equal(found.T_camera_object, restart_poses(start.T_camera_object, box, config)[2])
 
 
 def test_a_first_result_that_stays_the_best_is_kept(box: ObjectModel, start: PoseHypothesis) -> None:
@@ -83,10 +95,10 @@ def test_poses_around_one_turn_about_the_centre_and_leave_no_gap(box: ObjectMode
 
 
 class Scripted:
-    """A refinement that moves each pose by 1 m a cycle and scores by where it started, in x."""
+    """A refinement that moves each pose by 1 m a cycle; the picture supports it by where it started, in x."""
 
-    def __init__(self, scores: dict[float, float], *, lost: Sequence[float] = ()) -> None:
-        self.scores, self.lost = scores, lost
+    def __init__(self, supported: dict[float, float], *, lost: Sequence[float] = ()) -> None:
+        self.supported, self.lost = supported, lost
         self.asked: list[tuple[list[float], int]] = []
 
     def __call__(self, hypotheses: Sequence[PoseHypothesis], cycles: int) -> list[RefinementResult]:
@@ -96,7 +108,7 @@ class Scripted:
         for hypothesis, x in zip(hypotheses, places, strict=True):
             T = hypothesis.T_camera_object.clone()
             T[2, 3] += cycles
-            there = result(dataclasses.replace(hypothesis, T_camera_object=T), self.scores[x] + 0.1 * float(T[2, 3]))
+            there = result(dataclasses.replace(hypothesis, T_camera_object=T), self.supported[x] + 0.1 * float(T[2, 3]))
             results.append(dataclasses.replace(there, measures=None) if x in self.lost else there)
         return results
 
@@ -112,12 +124,12 @@ def test_the_best_starts_are_kept_and_finished_from_where_a_cycle_brought_them()
     results = finish_best(starts_at(0.0, 1.0, 2.0, 3.0), refine=refine, cycles=3, keep=2)
     assert refine.asked == [([0.0, 1.0, 2.0, 3.0], 1), ([1.0, 3.0], 2)]
     assert [r.T_camera_object[:3, 3].tolist() for r in results] == [[1.0, 0.0, 3.0], [3.0, 0.0, 3.0]]
-    assert [r.score for r in results] == [pytest.approx(0.6), pytest.approx(0.5)]
+    assert [support(r) for r in results] == [pytest.approx(0.6), pytest.approx(0.5)]
 
 
 def test_a_start_that_cannot_go_on_is_not_refined_again() -> None:
     refine = Scripted({0.0: 0.5, 1.0: 0.1}, lost=[0.0])
     results = finish_best(starts_at(0.0, 1.0), refine=refine, cycles=2, keep=2)
     assert refine.asked == [([0.0, 1.0], 1), ([1.0], 1)]
-    assert [float(r.T_camera_object[0, 3]) for r in results] == [0.0, 1.0]
+    assert [float(r.T_camera_object[0, 3]) for r in results] == [1.0, 0.0], "what failed comes last"
     assert len(finish_best(starts_at(0.0), refine=refine, cycles=1, keep=5)) == 1
