@@ -73,7 +73,7 @@ def test_the_pose_on_tf_equals_the_librarys_to_a_tenth_of_a_millimetre(
     graph.start_refiner(
         cube_mesh, engine="eager", device="cpu", weights=str(weights), refine__cycles=2, refine__iterations=2,
         refine__min_score=0.0, tracking__lost_score=0.0, tracking__recover_score=0.0, tracking__max_uncertainty=0.0,
-        tracking__max_translation=0.0, tracking__max_rotation=0.0,
+        tracking__max_translation=0.0, tracking__max_rotation=0.0, tracking__rivals=0,
     )  # fmt: skip
     graph.deliver(start)
     image, info_message = _messages(rgb)
