@@ -69,7 +69,7 @@ class TrackingConfig:
         dynamic=True,
     )
     max_uncertainty: float = param(
-        0.1,
+        0.2,
         doc="A result whose covariance predicts a larger error of the object's outline, in diameters, is not "
         "believed, nor one of a tracked object from half as much again on; 0: any is.",
         bounds=(0.0, 10.0),
