@@ -140,7 +140,8 @@ class StampOrder:
     """Tells a late message from a clock that was set back.
 
     A stamp far before the last one is a restart at once. A stamp a little before it is late, unless
-    ``LATE_LIMIT`` of them follow each other in rising order: then time runs again, from there.
+    ``LATE_LIMIT`` of them follow each other in rising order: then time runs again, from there. The last one once more
+    says nothing: had it to be answered again, a transform would come twice for one stamp.
     """
 
     def __init__(self) -> None:
@@ -160,6 +161,8 @@ class StampOrder:
             return Order.NEXT
         if self._last_ns - stamp_ns >= JUMP_NS:
             return Order.RESTARTED
+        if stamp_ns == self._last_ns:
+            return Order.OLD
         if self._late_ns and stamp_ns <= self._late_ns[-1]:
             self._late_ns.clear()
         self._late_ns.append(stamp_ns)

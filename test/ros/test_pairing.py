@@ -120,3 +120,11 @@ def test_a_short_recording_that_loops_is_followed_again() -> None:
     assert first == [Order.NEXT] * 9
     assert second[2] is Order.RESTARTED
     assert second[3:] == [Order.NEXT] * 6
+
+
+def test_the_last_stamp_once_more_is_no_restart_even_after_late_ones() -> None:
+    order = StampOrder()
+    for stamp in (70, 80, 90, 100):
+        order.judge(stamp)
+    assert [order.judge(s) for s in (80, 90, 100, 100, 110)] == [Order.OLD] * 4 + [Order.NEXT]
+    assert [order.judge(s) for s in (80, 90, 100)] == [Order.OLD, Order.OLD, Order.RESTARTED]
