@@ -14,7 +14,7 @@ from rnnpose_ros.evaluation.trap_thresholds import best_thresholds, judge_trials
 from rnnpose_ros.evaluation.trap_trials import TrapTrial
 from rnnpose_ros.tracking.tracking_config import TrackingConfig
 
-CONFIG = TrackingConfig()
+CONFIG = TrackingConfig(max_uncertainty=0.1)
 RIGHT = TrapTrial(
     kind="clear",
     episode=0,
