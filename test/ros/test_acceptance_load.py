@@ -134,6 +134,9 @@ def test_a7_back_pressure(graph: Graph, cube_mesh: Path, seconds: float) -> None
     before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     ages += load.run(3 * seconds / 4)
     graph.wait_for(lambda: refiner.mailbox_counts.offered == load.sent, "every pair to be offered")
+    graph.wait_for(
+        lambda: (c := refiner.mailbox_counts).taken + c.dropped == c.offered, "the last pair to be taken or dropped"
+    )
     graph.wait_for(lambda: len(graph.detections) == refiner.mailbox_counts.taken, "the last answer")
     counts = refiner.mailbox_counts
     assert counts.offered == load.sent == counts.taken + counts.dropped
