@@ -19,12 +19,13 @@ from typing import Any, NoReturn
 import rclpy
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
 from rnnpose_ros.config import unknown_name
 from rnnpose_ros.errors import RnnposeError
 from rnnpose_ros.ros.allocator import keep_memory_flat
+from rnnpose_ros.ros.executor import TolerantExecutor
 
 EXIT_OK, EXIT_FAILED, EXIT_BAD_INPUT = 0, 1, 2
 _END_S = 1.5
@@ -101,7 +102,7 @@ def run_node(make: Callable[[], RunnableNode], *, args: list[str] | None = None,
     try:
         rclpy.init(args=args)
         node = make()
-        executor = MultiThreadedExecutor(threads) if threads > 1 else SingleThreadedExecutor()
+        executor = TolerantExecutor(threads) if threads > 1 else SingleThreadedExecutor()
         executor.add_node(node)
         executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):

@@ -59,17 +59,18 @@ class Graph:
     def __init__(self, domain_id: int) -> None:
         import rclpy
         from rclpy.context import Context
-        from rclpy.executors import MultiThreadedExecutor
         from rclpy.node import Node
         from rclpy.qos import QoSProfile
         from sensor_msgs.msg import CameraInfo, Image
         from tf2_msgs.msg import TFMessage
         from vision_msgs.msg import Detection3DArray
 
+        from rnnpose_ros.ros.executor import TolerantExecutor
+
         self.context = Context()
         rclpy.init(args=[], context=self.context, domain_id=domain_id)
         self.node = Node("tester", context=self.context)
-        self.executor = MultiThreadedExecutor(3, context=self.context)
+        self.executor = TolerantExecutor(3, context=self.context)
         self.executor.add_node(self.node)
         self.images = self.node.create_publisher(Image, "image", QoSProfile(depth=50))
         self.infos = self.node.create_publisher(CameraInfo, "camera_info", QoSProfile(depth=50))
