@@ -28,9 +28,11 @@ class TrackedPicture:
     """What one picture cost, and what came of it."""
 
     programme: str
-    """What was done: full, short, followed, "followed in vain, short", or nothing."""
+    """What was done: full, short, followed, "followed in vain, short", "followed, then short", or nothing."""
     cpu_ms: float
     """Of all threads together."""
+    answer_ms: float
+    """The part of it before the answer could be published."""
     is_tracked: bool
     error_px: float | None
     """Projection error over all vertices; infinite where nothing is tracked, None where no pose is known."""
@@ -86,9 +88,14 @@ def track_sequence(
         starts = tracker.begin_frame(round(_NS_PER_S * (1.0 + index / fps)), begin if index == first else [])
         results = refine_starts(engine, frame, starts, objects, config.tracking, short=short)
         outcome = tracker.end_frame(results)
+        answered = time.process_time()
+        looks = tracker.begin_look()
+        if looks:
+            tracker.end_look(refine_starts(engine, frame, looks, objects, config.tracking, short=short))
         yield TrackedPicture(
-            programme=_programme(starts, results),
+            programme=_programme(starts, results) + (", then short" if looks else ""),
             cpu_ms=1e3 * (time.process_time() - started),
+            answer_ms=1e3 * (answered - started),
             is_tracked=bool(outcome.tracked),
             error_px=_error_px([item.result for item in outcome.tracked], sequence, index),
         )
@@ -143,6 +150,7 @@ def summary(pictures: Sequence[TrackedPicture], *, fps: float) -> dict[str, Any]
         "near": sum(error < _NEAR_PX for error in errors),
         "programmes": {name: _costs(part, fps) for name, part in sorted(costs.items(), key=lambda item: -len(item[1]))},
         "whole": _costs(whole, fps),
+        "answer": _costs([picture.answer_ms for picture in pictures[1:]], fps),
     }
 
 
@@ -168,7 +176,7 @@ def _table(facts: Mapping[str, Any]) -> str:
         "known pose",
         f"  {'processor, ms':24}{'pictures':>9}{'mean':>8}{'p50':>8}{'p95':>8}{'p99':>8}{f'> {period_ms:.0f}':>8}",
     ]
-    for name, c in {**facts["programmes"], "whole": facts["whole"]}.items():
+    for name, c in {**facts["programmes"], "whole": facts["whole"], "to the answer": facts["answer"]}.items():
         lines.append(
             f"  {name:24}{c['pictures']:9}{c['cpu_mean_ms']:8.1f}{c['cpu_p50_ms']:8.1f}{c['cpu_p95_ms']:8.1f}"
             f"{c['cpu_p99_ms']:8.1f}{c['over_period']:8}"

@@ -118,6 +118,8 @@ def _play(
                     mahalanobis_squared=squared,
                 )
             )
+        if looks := tracker.begin_look():
+            tracker.end_look(refine_starts(engine, picture.frame, looks, objects, config))
         yield TrapPictureResult(episode.kind, picture.is_fair, tuple(answers), trials)
 
 

@@ -7,7 +7,7 @@ No ROS is needed here. Whoever uses it hands over images, camera infos and initi
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from rnnpose_ros.ros.parameters import NodeConfig
 from rnnpose_ros.ros.reasons import Reason, reason_lost
 from rnnpose_ros.ros.reporter import Reporter
 from rnnpose_ros.tracking.programme import refine_starts
-from rnnpose_ros.tracking.track import FrameOutcome
+from rnnpose_ros.tracking.track import FrameOutcome, LostObject
 from rnnpose_ros.tracking.tracker import Tracker
 from rnnpose_ros.tracking.transform_tree import TransformTree
 from rnnpose_ros.types import ImageFrame, ObjectModel, PoseHypothesis
@@ -82,6 +82,7 @@ class RefinementPipeline:
         self._cameras = CameraReader(rectified=config.input_is_rectified, image_topic=image_topic)
         self._order = StampOrder()
         self._tracker = Tracker(config.tracking, config.initial_pose, objects=objects)
+        self._looked_at: ImageFrame | None = None
 
     def add_image(self, image: Any) -> Pair | None:
         """The pair that this image completes, or None while its info is missing."""
@@ -102,10 +103,13 @@ class RefinementPipeline:
     def reset(self) -> None:
         """Forget every object and the poses that wait."""
         self._tracker.reset()
+        self._looked_at = None
         self.poses.clear()
 
     def process(self, pair: Pair, *, trace: bool = False) -> FrameAnswer | None:
         """One picture; None where it is not newer than the last one.
+
+        What was left of the one before is done first, see :meth:`look_again`.
 
         Args:
             pair: An image and its info.
@@ -114,6 +118,7 @@ class RefinementPipeline:
         Raises:
             RefusedInputError: Header, encoding, or camera info cannot be used.
         """
+        self.look_again()
         started = time.perf_counter()
         frame = read_frame(pair, self._cameras)
         if not self._is_next(frame):
@@ -126,13 +131,32 @@ class RefinementPipeline:
             self.engine, frame, starts, self._objects, self.config.tracking, short=self._short_engine, trace=trace
         )
         outcome = self._tracker.end_frame(results)
-        for item in outcome.lost:
+        self._looked_at = frame
+        self._say_lost(outcome.lost)
+        engine_ms = 1e3 * (time.perf_counter() - started)
+        return FrameAnswer(frame, pair.image.header, tuple(starts), outcome, engine_ms)
+
+    def look_again(self) -> None:
+        """Let the network look at what was followed without it in the last picture, where it is due.
+
+        To be called once the answer is on its way: it is not waited for, and what the network says counts from the next
+        picture on.
+        """
+        frame, self._looked_at = self._looked_at, None
+        looks = [] if frame is None else self._tracker.begin_look()
+        if frame is None or not looks:
+            return
+        results = refine_starts(
+            self.engine, frame, looks, self._objects, self.config.tracking, short=self._short_engine
+        )
+        self._say_lost(self._tracker.end_look(results))
+
+    def _say_lost(self, lost: Sequence[LostObject]) -> None:
+        for item in lost:
             status = item.result.status
             self.reporter.refuse(
                 reason_lost(status), f"{item.label} is not published: {status.value}, score {item.result.score:.2f}"
             )
-        engine_ms = 1e3 * (time.perf_counter() - started)
-        return FrameAnswer(frame, pair.image.header, tuple(starts), outcome, engine_ms)
 
     def explain_silence(self) -> None:
         """Say why there was no picture to process since the last time this was asked."""

@@ -7,7 +7,8 @@ the worker as well, between two pictures.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
@@ -259,6 +260,8 @@ class RefinerSession:
                 self._debug.publish(answer)
         self.last_answer = answer
         self.next_answer.give(answer)
+        with _memory_for_a_picture():
+            self.pipeline.look_again()
 
     def _check_age(self, pair: Pair, *, max_age_s: float) -> None:
         """
@@ -276,13 +279,8 @@ class RefinerSession:
             )
 
     def _refine(self, pair: Pair, *, trace: bool) -> FrameAnswer | None:
-        try:
+        with _memory_for_a_picture():
             return self.pipeline.process(pair, trace=trace)
-        except torch.OutOfMemoryError as error:
-            torch.cuda.empty_cache()
-            raise RefusedInputError(
-                Reason.OOM, f"no memory for a picture: lower refine.max_batch, or free the device ({error})"
-            ) from error
 
     def _publish(self, answer: FrameAnswer, config: NodeConfig, stages_s: Mapping[str, float]) -> None:
         self._output.publish(answer.outcome.tracked, header=answer.header, config=config)
@@ -294,3 +292,15 @@ class RefinerSession:
             latency_ms=latency_ms,
             stages_ms={name: 1e3 * seconds for name, seconds in stages_s.items() if seconds},
         )
+
+
+@contextmanager
+def _memory_for_a_picture() -> Iterator[None]:
+    """What runs out of the device's memory inside is refused; what can be freed is freed."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        torch.cuda.empty_cache()
+        raise RefusedInputError(
+            Reason.OOM, f"no memory for a picture: lower refine.max_batch, or free the device ({error})"
+        ) from error

@@ -9,11 +9,9 @@ from rnnpose_ros.refinement.status import SCORE_MEASURES
 from rnnpose_ros.tracking.engine import Engine, Follower
 from rnnpose_ros.tracking.rivals import against_rivals
 from rnnpose_ros.tracking.track import TRACK_SOURCE
-from rnnpose_ros.tracking.tracking_config import TrackingConfig
+from rnnpose_ros.tracking.tracking_config import LEAST_AGREEMENT, TrackingConfig
 from rnnpose_ros.types import ImageFrame, ObjectModel, PoseHypothesis, RefinementResult
 
-LEAST_AGREEMENT = 0.4
-"""Correlation of render and photograph under which nothing is followed."""
 _SLACK = 0.05
 """Loss of correlation from one picture to the next at which an object is still followed: it turns, light changes."""
 
@@ -36,7 +34,7 @@ def refine_starts(
     Args:
         engine: With its weights.
         frame: The picture.
-        starts: As :meth:`~rnnpose_ros.tracking.tracker.Tracker.begin_frame` gives them.
+        starts: As :meth:`~rnnpose_ros.tracking.tracker.Tracker.begin_frame` or ``begin_look`` give them.
         objects: By label.
         config: The short programme, and how many rivals a new object's result has.
         short: Runs the short programme; ``engine`` when None.

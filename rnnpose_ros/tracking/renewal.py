@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from jaxtyping import Float
@@ -9,11 +10,10 @@ from torch import Tensor
 
 from rnnpose_ros.refinement.status import SCORE_MEASURES
 from rnnpose_ros.tracking.motion import carried_on, velocity
-from rnnpose_ros.tracking.programme import LEAST_AGREEMENT
 from rnnpose_ros.tracking.search import SHORT_TRIES
 from rnnpose_ros.tracking.symmetric_pose import nearest_member
 from rnnpose_ros.tracking.track import Track
-from rnnpose_ros.tracking.tracking_config import TrackingConfig
+from rnnpose_ros.tracking.tracking_config import LEAST_AGREEMENT, TrackingConfig
 from rnnpose_ros.types import ObjectModel, RefinementResult, RefinementStatus
 
 _NS_PER_S = 1e9
@@ -35,17 +35,31 @@ def expected_pose(
 
 
 def may_be_followed(track: Track, config: TrackingConfig, *, now_ns: int) -> bool:
-    """Whether the pictures agreed enough to do without the network, which has looked not long ago.
+    """Whether the pictures agreed enough to do without the network, which has looked not long ago or may look later.
 
-    Where they agreed little it looks more often. Where it was not believed, the pictures may say a few times more that
-    the object is still there.
+    Where it was not believed, the pictures may say a few times more that the object is still there.
     """
     if track.measures is None or max(track.lost_frames, track.network_misses) > SHORT_TRIES:
         return False
-    agreement = track.measures[SCORE_MEASURES.index("agreement")]
-    agrees_well = agreement >= config.follow_agreement and not track.network_misses
-    period_s = config.network_period if agrees_well else min(config.doubt_period, config.network_period)
-    return agreement >= LEAST_AGREEMENT and (now_ns - track.asked_ns) / _NS_PER_S < period_s
+    if _agreement(track.measures) < LEAST_AGREEMENT or not _network_period(track, track.measures, config):
+        return False
+    return config.publish_first or not network_is_due(track, config, now_ns=now_ns)
+
+
+def network_is_due(track: Track, config: TrackingConfig, *, now_ns: int) -> bool:
+    """Whether the network's last look is so long ago that it should look again; sooner where pictures agree little."""
+    if track.measures is None:
+        return True
+    return (now_ns - track.asked_ns) / _NS_PER_S >= _network_period(track, track.measures, config)
+
+
+def _network_period(track: Track, measures: Sequence[float], config: TrackingConfig) -> float:
+    agrees_well = _agreement(measures) >= config.follow_agreement and not track.network_misses
+    return config.network_period if agrees_well else min(config.doubt_period, config.network_period)
+
+
+def _agreement(measures: Sequence[float]) -> float:
+    return measures[SCORE_MEASURES.index("agreement")]
 
 
 def renewed(
@@ -106,7 +120,10 @@ def _placed(
     result = nearest_member(result, model, track.T_camera_object)
     since_s, speed = (now_ns - track.seen_ns) / _NS_PER_S, None
     # A pose from outside says that it was elsewhere all the time: that is no motion.
-    if is_own and model is not None and 0.0 < since_s <= config.prediction:
+    if is_own and since_s == 0.0:
+        # A second look at the same picture.
+        speed = track.velocity
+    elif is_own and model is not None and 0.0 < since_s <= config.prediction:
         T_before, T_now = track.T_camera_object, result.T_camera_object
         speed = velocity(T_before, T_now, seconds=since_s, centre_object=model.centre)
     return replace(track, T_camera_object=result.T_camera_object, seen_ns=now_ns, velocity=speed), result

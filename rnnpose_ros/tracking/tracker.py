@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from rnnpose_ros.tracking.association import associate
-from rnnpose_ros.tracking.renewal import expected_pose, may_be_followed, moved, renewed, worth
+from rnnpose_ros.tracking.renewal import expected_pose, may_be_followed, moved, network_is_due, renewed, worth
 from rnnpose_ros.tracking.search import SHORT_TRIES, SearchBudget
 from rnnpose_ros.tracking.symmetric_pose import is_twin
 from rnnpose_ros.tracking.track import (
@@ -33,7 +33,11 @@ _NS_PER_S = 1e9
 
 
 class Tracker:
-    """Keeps one list of tracks; call ``begin_frame`` and ``end_frame`` in turns, from one thread."""
+    """Keeps one list of tracks; call ``begin_frame`` and ``end_frame`` in turns, from one thread.
+
+    After ``end_frame``, and once its outcome is published, ``begin_look`` and ``end_look`` let the network look at what
+    was followed without it.
+    """
 
     def __init__(
         self,
@@ -55,11 +59,13 @@ class Tracker:
         self._search = SearchBudget()
         self._tracks: list[Track] = []
         self._starts: list[Start] = []
+        self._followed: set[tuple[str, int]] = set()
         self._stamp_ns: int | None = None
 
     def reset(self) -> None:
         """Forget every object."""
         self._tracks.clear()
+        self._followed.clear()
         self._upstream.reset()
         self._search.reset()
         self._stamp_ns = None
@@ -105,7 +111,39 @@ class Tracker:
         kept = self._without_twins(kept)
         lost += [LostObject(track.label, result, object_name(*track.key)) for track, result in kept if track.is_lost]
         self._tracks = [track for track, _ in kept if not self._is_forgotten(track)]
+        self._followed = {track.key for track, result in kept if not track.is_lost and not result.by_network}
         return FrameOutcome(tuple(_published(t, r) for t, r in kept if not t.is_lost), tuple(lost))
+
+    def begin_look(self) -> list[PoseHypothesis]:
+        """Poses in the picture just judged that the network is due to look at, since they were followed without it."""
+        now_ns = self._stamp_ns or 0
+        due = [
+            track
+            for track in self._tracks
+            if track.key in self._followed and network_is_due(track, self.tracking, now_ns=now_ns)
+        ]
+        self._followed.clear()
+        self._starts = [Start(track.start(track.T_camera_object, source=TRACK_SOURCE), track.key) for track in due]
+        return [start.hypothesis for start in self._starts]
+
+    def end_look(self, results: Sequence[RefinementResult]) -> tuple[LostObject, ...]:
+        """What the network said of ``begin_look``'s poses, in the same order; returns what it does not believe in.
+
+        The next picture starts from what it found. An object that is lost by it is published no more.
+        """
+        looks, self._starts = self._starts, []
+        if len(results) != len(looks):
+            raise ValueError(f"expected {len(looks)} results, one for each look, got {len(results)}")
+        said = {look.key: self._questioned(look, result) for look, result in zip(looks, results, strict=True)}
+        lost: list[LostObject] = []
+        for i, track in enumerate(self._tracks):
+            if track.key not in said:
+                continue
+            model, now_ns = self._objects.get(track.label), self._stamp_ns or 0
+            self._tracks[i], result = renewed(track, said[track.key], model, self.tracking, now_ns=now_ns, is_own=True)
+            if self._tracks[i].is_lost:
+                lost.append(LostObject(track.label, result, object_name(*track.key)))
+        return tuple(lost)
 
     def _questioned(self, start: Start, result: RefinementResult) -> RefinementResult:
         is_tracked = _is_own(start) and any(t.key == start.key and not t.is_lost for t in self._tracks)

@@ -8,6 +8,8 @@ from rnnpose_ros.config import param
 from rnnpose_ros.errors import ConfigError
 
 _SMALLEST_CROP_PX = 64
+LEAST_AGREEMENT = 0.4
+"""Correlation of render and photograph under which nothing is followed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,12 @@ class TrackingConfig:
         "where the network was not believed.",
         unit="s",
         bounds=(0.0, 3600.0),
+        dynamic=True,
+    )
+    publish_first: bool = param(
+        True,
+        doc="Where the network is due to look at an object that can be followed without it, publish first: it looks "
+        "afterwards, and what it says counts from the next picture on.",
         dynamic=True,
     )
     lost_score: float = param(0.35, doc="A tracked object under this score is lost.", bounds=(0.0, 1.0), dynamic=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,8 @@ from rnnpose_ros.tracking.programme import refine_starts
 from rnnpose_ros.tracking.tracker import Tracker
 from rnnpose_ros.tracking.tracking_config import TrackingConfig
 from rnnpose_ros.types import ImageFrame, ObjectModel, PoseHypothesis, RefinementResult, RefinementStatus
+
+from .conftest import box
 
 FRAME = ImageFrame(
     rgb=torch.zeros(4, 4, 3, dtype=torch.uint8), camera=intrinsics(4.0, 4.0, 2.0, 2.0, width=4, height=4)
@@ -68,8 +71,15 @@ def shown(engine: Engine, config: TrackingConfig, *, pictures: int = 10, trace: 
         starts = tracker.begin_frame(10**9 + n * 10**8, outside)
         results = refine_starts(engine, FRAME, starts, {}, config, trace=trace)
         tracked = tracker.end_frame(results).tracked
+        if looks := tracker.begin_look():
+            tracker.end_look(refine_starts(engine, FRAME, looks, {}, config))
         told += ("n" if tracked[0].result.by_network else "f") if tracked else "-"
     return told
+
+
+def at_once(**settings: Any) -> TrackingConfig:
+    """The network's answer is waited for, and published."""
+    return TrackingConfig(publish_first=False, **settings)
 
 
 def play(engine: Engine, config: TrackingConfig, *, trace: bool = False) -> int:
@@ -79,17 +89,17 @@ def play(engine: Engine, config: TrackingConfig, *, trace: bool = False) -> int:
 
 def test_an_object_whose_pictures_agree_is_followed_and_looked_at_by_the_network_now_and_then() -> None:
     engine = Engine()
-    assert play(engine, TrackingConfig(network_period=0.3)) == 10
+    assert play(engine, at_once(network_period=0.3)) == 10
     assert (engine.refined, engine.followed) == (4, 6)
 
 
 @pytest.mark.parametrize(
     ("engine", "config"),
     [
-        (Engine(agreement=0.6), TrackingConfig(doubt_period=0.0)),
-        (Engine(agreement=0.35), TrackingConfig(doubt_period=1.0)),
-        (Engine(), TrackingConfig(network_period=0.0)),
-        (Engine(), TrackingConfig(follow_agreement=1.0)),
+        (Engine(agreement=0.6), at_once(doubt_period=0.0)),
+        (Engine(agreement=0.35), at_once(doubt_period=1.0)),
+        (Engine(), at_once(network_period=0.0)),
+        (Engine(), at_once(follow_agreement=1.0)),
     ],
     ids=["agrees little", "agrees hardly", "period of nothing", "never"],
 )
@@ -100,19 +110,19 @@ def test_else_the_network_looks_at_every_picture(engine: Engine, config: Trackin
 
 def test_what_cannot_be_followed_is_refined_on_the_same_picture() -> None:
     engine = Engine(follows=False)
-    assert play(engine, TrackingConfig()) == 10
+    assert play(engine, at_once()) == 10
     assert (engine.refined, engine.followed) == (10, 9)
 
 
 def test_a_trace_is_of_the_network() -> None:
     engine = Engine()
-    assert play(engine, TrackingConfig(), trace=True) == 10
+    assert play(engine, at_once(), trace=True) == 10
     assert (engine.refined, engine.followed) == (10, 0)
 
 
 def test_where_the_pictures_agree_less_the_network_looks_more_often() -> None:
     engine = Engine(agreement=0.6)
-    assert play(engine, TrackingConfig(doubt_period=0.3)) == 10
+    assert play(engine, at_once(doubt_period=0.3)) == 10
     assert (engine.refined, engine.followed) == (4, 6)
 
 
@@ -121,14 +131,51 @@ def test_where_the_pictures_agree_less_the_network_looks_more_often() -> None:
 )
 def test_a_followed_object_must_agree_nearly_as_before(agreement: float, asked: float) -> None:
     engine = Engine(agreement=agreement)
-    assert play(engine, TrackingConfig(doubt_period=0.3)) == 10
+    assert play(engine, at_once(doubt_period=0.3)) == 10
     assert engine.asked_agreements == [pytest.approx(asked)] * engine.followed
 
 
 def test_an_object_that_the_network_does_not_find_may_be_followed_for_a_few_pictures_only() -> None:
     """What is followed is published; the network's score is too low each time it looks."""
     engine = Engine(network_scores=[0.9, 0.9, *[0.1] * 100])
-    tracked = shown(engine, TrackingConfig(network_period=0.3, doubt_period=0.3), pictures=20)
+    tracked = shown(engine, at_once(network_period=0.3, doubt_period=0.3), pictures=20)
     assert tracked[:4] == "nffn"
     assert tracked.startswith("nffnff-ff-ff-"), "three times, then"
     assert set(tracked[13:]) == {"-"}
+
+
+def test_the_network_may_look_after_publishing() -> None:
+    engine = Engine()
+    assert shown(engine, TrackingConfig(network_period=0.3)) == "n" + 9 * "f"
+    assert (engine.refined, engine.followed) == (4, 9)
+
+
+@pytest.mark.parametrize(("period", "doubted"), [(0.3, "nfff-"), (0.1, "nf-")])
+def test_what_it_says_then_counts_from_the_next_picture_on(period: float, doubted: str) -> None:
+    """Its score is too low; what is followed meanwhile does not reach the score of what is found again."""
+    engine = Engine(network_scores=[0.96, *[0.1] * 100])
+    config = TrackingConfig(network_period=period, doubt_period=period, recover_score=0.95)
+    assert shown(engine, config).startswith(doubted)
+
+
+def test_a_second_look_leaves_how_fast_the_object_moves() -> None:
+    objects, engine = {"box": box("box")}, Engine()
+    config = TrackingConfig(network_period=0.1, rivals=0)
+    tracker = Tracker(config, objects=objects)
+    T = torch.eye(4, dtype=torch.float64)
+    for n in range(3):
+        T[:3, 3] = torch.tensor([0.01 * n, 0.0, 0.5])
+        starts = tracker.begin_frame(10**9 + n * 10**8, [PoseHypothesis("box", T, source="detector")][: n == 0])
+        moved = [dataclasses.replace(start, T_camera_object=T.clone()) for start in starts]
+        tracker.end_frame(refine_starts(engine, FRAME, moved, objects, config))
+        looks = tracker.begin_look()
+        assert len(looks) == (n > 0)
+        tracker.end_look(refine_starts(engine, FRAME, looks, objects, config))
+    (start,) = tracker.begin_frame(10**9 + 3 * 10**8, [])
+    assert 0.02 < float(start.T_camera_object[0, 3]) <= 0.03
+
+
+def test_as_many_results_as_looks_are_asked_for() -> None:
+    tracker = Tracker()
+    with pytest.raises(ValueError, match="expected 0 results"):
+        tracker.end_look([Engine()._answer(PoseHypothesis("cube", torch.eye(4)))])
