@@ -17,7 +17,7 @@ from rnnpose_ros.networks.paper_network import PaperNetwork
 from rnnpose_ros.networks.precision import use_bfloat16
 from rnnpose_ros.networks.rnnpose_network import CorrespondenceNetwork, RnnposeNetwork
 from rnnpose_ros.paths import cache_folder
-from rnnpose_ros.refinement.refiner import Kernels
+from rnnpose_ros.refinement.kernels import Kernels
 
 logger = logging.getLogger(__name__)
 

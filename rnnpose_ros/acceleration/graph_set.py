@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -11,12 +11,13 @@ from torch import Tensor
 
 from rnnpose_ros.acceleration.openvino_engine import CompiledGraph, GraphCompiler
 
-BATCHES = (4, 2, 1)
-"""Numbers of items that graphs are made for; others are put together from these."""
-
 
 class GraphSet:
     """Runs functions of tensors as graphs, one for each function and set of shapes.
+
+    Graphs are made for one item, which a batch's items pass one after another. On a CPU, graphs for several items gain
+    some 4 %, but each size would be one more to keep in memory, and to compile when it first comes: in the middle of a
+    picture, for seconds.
 
     Args:
         compiler: Compiles.
@@ -30,7 +31,7 @@ class GraphSet:
     def run(
         self, name: str, function: Callable[..., Any], inputs: Sequence[Tensor], *, bfloat16: bool = False
     ) -> list[Tensor]:
-        """A function's outputs for a batch, in as many calls of graphs as it takes.
+        """A function's outputs for a batch, in a call of its graph for each item.
 
         Args:
             name: Of the function, among those of this set.
@@ -40,13 +41,13 @@ class GraphSet:
         """
         batch = len(inputs[0])
         given = [tensor.contiguous() for tensor in inputs]
-        outputs: list[Tensor] = []
-        for rows in _parts(batch):
-            part = [_rows(tensor, rows, batch) for tensor in given]
-            graph = self._graph(name, function, part, bfloat16=bfloat16)
-            if not outputs:
-                outputs = [torch.empty(batch * s[0] // len(rows), *s[1:]) for s in graph.output_shapes]
-            graph.run(part, [_rows(tensor, rows, batch) for tensor in outputs])
+        graph = self._graph(name, function, [_of_item(tensor, 0, batch) for tensor in given], bfloat16=bfloat16)
+        outputs = [torch.empty(batch * rows, *rest) for rows, *rest in graph.output_shapes]
+        for item in range(batch):
+            graph.run(
+                [_of_item(tensor, item, batch) for tensor in given],
+                [_of_item(tensor, item, batch) for tensor in outputs],
+            )
         return outputs
 
     def _graph(
@@ -59,16 +60,7 @@ class GraphSet:
             return self._graphs[key]
 
 
-def _parts(batch: int) -> Iterator[range]:
-    """The rows of a batch in parts of the sizes that graphs are made for."""
-    start = 0
-    while start < batch:
-        size = next(size for size in BATCHES if size <= batch - start)
-        yield range(start, start + size)
-        start += size
-
-
-def _rows(tensor: Tensor, rows: range, batch: int) -> Tensor:
-    """The part of a tensor that belongs to these items of the batch; each item may have several of its rows."""
+def _of_item(tensor: Tensor, item: int, batch: int) -> Tensor:
+    """The rows that belong to one item of a batch."""
     each = len(tensor) // batch
-    return tensor[rows.start * each : rows.stop * each]
+    return tensor[item * each : (item + 1) * each]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,13 +18,13 @@ from rnnpose_ros.geometry.rotations import nearest_rotation
 from rnnpose_ros.networks.outline import OutlineEstimator
 from rnnpose_ros.networks.paper_network import PaperNetwork
 from rnnpose_ros.networks.rnnpose_network import CorrespondenceNetwork
-from rnnpose_ros.refinement.alignment import AlignmentConfig, Descend, descend
+from rnnpose_ros.refinement.alignment import AlignmentConfig
 from rnnpose_ros.refinement.cycle import CycleInputs, CycleOutput, refine_cycle
 from rnnpose_ros.refinement.cycle_report import CycleReport, report_cycle
 from rnnpose_ros.refinement.features import FeatureCache, ObjectFeatures
-from rnnpose_ros.refinement.field import Solve
 from rnnpose_ros.refinement.following import follow
 from rnnpose_ros.refinement.iteration_trace import describe_iterations
+from rnnpose_ros.refinement.kernels import Kernels
 from rnnpose_ros.refinement.outline import OutlineConfig, fit_to_outline
 from rnnpose_ros.refinement.restarts import Refine, RestartConfig, finish_best, try_again
 from rnnpose_ros.refinement.solution import solution
@@ -42,6 +41,9 @@ from rnnpose_ros.types import (
     RefinementResult,
     RefinementStatus,
 )
+
+_GLANCE_PX = 160
+_GLANCE_ITERATIONS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,29 +90,13 @@ class RefinerConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class Kernels:
-    """What an engine may compute in its own way, with the same results."""
+class _Effort:
+    """Of one cycle, and what is made of the last."""
 
-    solve: Solve | None = None
-    """A pose step; None for the network's own."""
-    descend: Descend = descend
-    """The steps of the direct alignment."""
-    threads: int = 0
-    """Of torch meanwhile; 0 for as many as it has. What a compiled engine leaves to torch is too small to share:
-    where another program holds the second processor, waiting for it takes many times longer."""
-
-    @contextmanager
-    def torch_threads(self) -> Iterator[None]:
-        """Torch has so many threads inside."""
-        before = torch.get_num_threads()
-        if self.threads in (0, before):
-            yield
-            return
-        torch.set_num_threads(self.threads)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
+    iterations: int
+    trace: bool
+    polish: bool
+    """Align the pictures, and fit to the outline at the end."""
 
 
 class Refiner:
@@ -131,7 +117,7 @@ class Refiner:
         config: RefinerConfig = RefinerConfig(),
         *,
         calibration: Calibration = Calibration(),  # noqa: B008 - frozen
-        kernels: Kernels = Kernels(),
+        kernels: Kernels = Kernels(),  # noqa: B008 - frozen
     ) -> None:
         check_crop_size(network, config.crop_size)
         self.network = network
@@ -266,6 +252,31 @@ class Refiner:
                     )  # fmt: skip
         return results
 
+    @torch.inference_mode()
+    def glance(
+        self, frame: ImageFrame, hypotheses: Sequence[PoseHypothesis], objects: Mapping[str, ObjectModel]
+    ) -> list[RefinementResult]:
+        """How much the picture supports each of many poses, at a fraction of a refinement's cost.
+
+        One short cycle at a small crop, neither aligned nor fitted to the outline. Its results are to be compared with
+        each other only; see :func:`~.restarts.support`.
+
+        Args:
+            frame: Rectified colour image with its camera.
+            hypotheses: Where objects may be, camera frame of ``frame``.
+            objects: What is known of each label.
+
+        Returns:
+            One result per hypothesis, in order, a step from it.
+
+        Raises:
+            InputError: As :meth:`refine`.
+        """
+        if isinstance(self.network, PaperNetwork):
+            return self.refine(frame, hypotheses, objects, cycles=1)
+        quick = self.with_config(dataclasses.replace(self.config, crop_size=min(_GLANCE_PX, self.config.crop_size)))
+        return quick._refining(frame, hypotheses, objects, iterations=_GLANCE_ITERATIONS, polish=False)(hypotheses, 1)
+
     def _refining(
         self,
         frame: ImageFrame,
@@ -273,13 +284,13 @@ class Refiner:
         objects: Mapping[str, ObjectModel],
         *,
         iterations: int | None,
-        trace: bool,
+        trace: bool = False,
+        polish: bool = True,
     ) -> Refine:
         """What refines hypotheses on this picture, once it is checked and on the device."""
         image, camera = self._on_device(frame, hypotheses, objects)
-        return partial(
-            self._refine_all, image, camera, objects, iterations=iterations or self.config.iterations, trace=trace
-        )
+        effort = _Effort(iterations or self.config.iterations, trace=trace, polish=polish)
+        return partial(self._refine_all, image, camera, objects, effort=effort)
 
     def _on_device(
         self, frame: ImageFrame, hypotheses: Sequence[PoseHypothesis], objects: Mapping[str, ObjectModel]
@@ -300,8 +311,7 @@ class Refiner:
         hypotheses: Sequence[PoseHypothesis],
         cycles: int,
         *,
-        iterations: int,
-        trace: bool,
+        effort: _Effort,
     ) -> list[RefinementResult]:
         """Refines every hypothesis once, in batches."""
         results: list[RefinementResult] = []
@@ -310,9 +320,7 @@ class Refiner:
             part = hypotheses[start : start + size]
             features = [self.features.get(objects[h.label]) for h in part]
             with self._kernels.torch_threads():
-                results += self._refine_batch(
-                    image, camera, part, features, cycles=cycles, iterations=iterations, trace=trace
-                )
+                results += self._refine_batch(image, camera, part, features, cycles=cycles, effort=effort)
         return results
 
     def _refine_batch(
@@ -323,8 +331,7 @@ class Refiner:
         features: Sequence[ObjectFeatures],
         *,
         cycles: int,
-        iterations: int,
-        trace: bool,
+        effort: _Effort,
     ) -> list[RefinementResult]:
         states = [CycleState(h, f.model) for h, f in zip(hypotheses, features, strict=True)]
         views = open_views(self.network, self.renderer, image, camera, features, config=self.config)
@@ -335,15 +342,15 @@ class Refiner:
             T = torch.stack([states[i].T_camera_object for i in alive]).to(camera.K)
             inputs, affine = views.prepare(T, alive)
             output = refine_cycle(
-                self.network, inputs, iterations=iterations, solver=self.config.solver,
+                self.network, inputs, iterations=effort.iterations, solver=self.config.solver,
                 weighting=self.config.weighting, solve=self._kernels.solve,
             )  # fmt: skip
             reports = report_cycle(output, affine, (camera.height, camera.width))
             for row, i in enumerate(alive):
-                self._advance(states[i], row, inputs, output, reports[row])
-                if trace:
+                self._advance(states[i], row, inputs, output, reports[row], align=effort.polish)
+                if effort.trace:
                     states[i].trace += describe_iterations(row, cycle, inputs, output, affine[row])
-        for i, state in enumerate(states):
+        for i, state in enumerate(states if effort.polish else ()):
             self._fit_to_outline(state, i, views, camera)
         return [judge(s, self.config, self.calibration) for s in states]
 
@@ -360,7 +367,14 @@ class Refiner:
         state.end_with(found)
 
     def _advance(
-        self, state: CycleState, row: int, inputs: CycleInputs, output: CycleOutput, report: CycleReport
+        self,
+        state: CycleState,
+        row: int,
+        inputs: CycleInputs,
+        output: CycleOutput,
+        report: CycleReport,
+        *,
+        align: bool,
     ) -> None:
         """Takes over one item's new pose, or its reason to stop."""
         if report.cells_in_image == 0:
@@ -378,7 +392,7 @@ class Refiner:
             with stage("align"):
                 found = solution(
                     T, row, inputs, output, report, T_start=state.T_camera_object, model=state.model,
-                    alignment=None if isinstance(self.network, PaperNetwork) else self.config.alignment,
+                    alignment=self.config.alignment if align and not isinstance(self.network, PaperNetwork) else None,
                     descend=self._kernels.descend,
                 )  # fmt: skip
             state.take(found, settled_px=self.config.settled_px)

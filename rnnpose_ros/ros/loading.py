@@ -25,7 +25,7 @@ from rnnpose_ros.rendering.backends import make_renderer
 from rnnpose_ros.rendering.renderer import Renderer
 from rnnpose_ros.ros.fake_engine import FakeEngine
 from rnnpose_ros.ros.parameters import NodeConfig
-from rnnpose_ros.tracking.engine import Engine
+from rnnpose_ros.tracking.engine import Engine, Glancer
 from rnnpose_ros.types import ImageFrame, ObjectModel, PoseHypothesis
 
 logger = logging.getLogger(__name__)
@@ -132,6 +132,11 @@ def warm_up(engine: PoseEngine, objects: Mapping[str, ObjectModel]) -> None:
 
     With the configured iterations: a recorded cycle is one of so many.
     """
+    engine.refine(*_grey_picture(objects), objects, cycles=1)
+
+
+def _grey_picture(objects: Mapping[str, ObjectModel]) -> tuple[ImageFrame, list[PoseHypothesis]]:
+    """A picture, and a pose of every object in it."""
     camera = intrinsics(500.0, 500.0, 320.0, 240.0, width=640, height=480)
     frame = ImageFrame(rgb=torch.full((480, 640, 3), 128, dtype=torch.uint8), camera=camera)
     starts = []
@@ -140,12 +145,14 @@ def warm_up(engine: PoseEngine, objects: Mapping[str, ObjectModel]) -> None:
         T[:3, 3] = -model.centre.double()
         T[2, 3] += 4.0 * model.diameter
         starts.append(PoseHypothesis(label=label, T_camera_object=T))
-    engine.refine(frame, starts, objects, cycles=1)
+    return frame, starts
 
 
 def warm_up_programmes(engine: PoseEngine, config: NodeConfig, objects: Mapping[str, ObjectModel]) -> None:
-    """:func:`warm_up` for new objects' programme, and for tracked ones' where their crops have another size."""
+    """:func:`warm_up` for new objects' programme, for glances, and for tracked ones' where their crops differ."""
     warm_up(engine, objects)
+    if config.tracking.rivals and isinstance(engine, Glancer):
+        engine.glance(*_grey_picture(objects), objects)
     tracking = for_tracking(engine, config)
     if tracking is not None and config.tracking.crop_size not in (0, config.refine.crop_size):
         warm_up(tracking, objects)

@@ -40,3 +40,14 @@ class Follower(Protocol):
     ) -> list[RefinementResult | None]:
         """One result per hypothesis, in order; None where the network is needed."""
         ...
+
+
+@runtime_checkable
+class Glancer(Protocol):
+    """An engine that compares many poses at little cost; see ``refinement.refiner.Refiner``."""
+
+    def glance(
+        self, frame: ImageFrame, hypotheses: Sequence[PoseHypothesis], objects: Mapping[str, ObjectModel]
+    ) -> list[RefinementResult]:
+        """One result per hypothesis, in order, to be compared with each other only."""
+        ...

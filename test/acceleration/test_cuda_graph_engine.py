@@ -30,7 +30,8 @@ from rnnpose_ros.geometry.perturbation import perturb
 from rnnpose_ros.geometry.rotations import rotation_angle
 from rnnpose_ros.networks.rnnpose_network import NetworkConfig, RnnposeNetwork
 from rnnpose_ros.refinement.cycle import CycleInputs, CycleOutput, refine_cycle
-from rnnpose_ros.refinement.refiner import Kernels, Refiner
+from rnnpose_ros.refinement.kernels import Kernels
+from rnnpose_ros.refinement.refiner import Refiner
 from rnnpose_ros.refinement.solver import SolverConfig
 from rnnpose_ros.rendering.warp_renderer import WarpRenderer
 from rnnpose_ros.sources.sequence import Sequence as ImageSequence

@@ -12,7 +12,8 @@ from rnnpose_ros.checkpoints.checkpoint import default_weights, load_network
 from rnnpose_ros.geometry.camera import project
 from rnnpose_ros.geometry.perturbation import perturb
 from rnnpose_ros.geometry.se3 import transform
-from rnnpose_ros.refinement.refiner import Kernels, Refiner, RefinerConfig
+from rnnpose_ros.refinement.kernels import Kernels
+from rnnpose_ros.refinement.refiner import Refiner, RefinerConfig
 from rnnpose_ros.refinement.status import SCORE_MEASURES, Calibration
 from rnnpose_ros.rendering.warp_renderer import WarpRenderer
 from rnnpose_ros.sources.sequence import Sequence, read_sequence

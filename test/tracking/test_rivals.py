@@ -26,8 +26,9 @@ FRAME = ImageFrame(
 class TurnedEngine:
     """The picture supports a pose as shown, those turned far as much as ``rival``; what it turns back ends as shown."""
 
-    def __init__(self, *, rival: float, score: float = 0.9, turns_back: bool = False) -> None:
+    def __init__(self, *, rival: float, score: float = 0.9, turns_back: bool = False, variance: float = 1e-6) -> None:
         self.rival, self.score, self.turns_back = rival, score, turns_back
+        self.covariance = variance * torch.eye(6, dtype=torch.float64)
         self.asked: list[tuple[int, int | None]] = []
 
     def refine(
@@ -43,6 +44,12 @@ class TurnedEngine:
         self.asked.append((len(hypotheses), cycles))
         return [self._answer(h) for h in hypotheses]
 
+    def glance(
+        self, frame: ImageFrame, hypotheses: Sequence[PoseHypothesis], objects: Mapping[str, ObjectModel]
+    ) -> list[RefinementResult]:
+        self.asked.append((len(hypotheses), 0))
+        return [self._answer(h) for h in hypotheses]
+
     def _answer(self, h: PoseHypothesis) -> RefinementResult:
         T = h.T_camera_object
         is_turned = float(rotation_angle(T[:3, :3])) > math.radians(20.0)
@@ -50,7 +57,9 @@ class TurnedEngine:
         if self.turns_back:
             T = torch.cat([torch.cat([torch.eye(3, dtype=T.dtype), T[:3, 3:]], 1), T[3:]])
         measures = (mean_weight, -3.0, -4.0, -4.0, 0.9, 1.0, 1.0)
-        return RefinementResult(h.label, T, RefinementStatus.CONVERGED, self.score, 0.5, measures=measures)
+        return RefinementResult(
+            h.label, T, RefinementStatus.CONVERGED, self.score, 0.5, covariance=self.covariance, measures=measures
+        )
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +82,7 @@ def judged(engine: TurnedEngine, box: ObjectModel, config: TrackingConfig) -> Re
 def test_a_result_that_stands_out_among_turned_poses_is_believed(box: ObjectModel) -> None:
     engine = TurnedEngine(rival=0.29)
     assert judged(engine, box, TrackingConfig(rivals=5)) is RefinementStatus.CONVERGED
-    assert engine.asked == [(1, None), (5, 1), (1, 2)]
+    assert engine.asked == [(1, None), (6, 0), (1, 2)]
 
 
 @pytest.mark.parametrize(("rival", "rival_support"), [(0.31, 0.75), (0.9, 0.75), (0.21, 0.5)])
@@ -103,6 +112,32 @@ def test_nothing_is_compared_where_it_is_switched_off_or_would_not_be_believed(b
         assert engine.asked == [(1, None)]
 
 
+def test_a_rival_that_looks_hopeless_is_not_finished(box: ObjectModel) -> None:
+    engine = TurnedEngine(rival=0.07)
+    assert judged(engine, box, TrackingConfig()) is RefinementStatus.CONVERGED
+    assert engine.asked == [(1, None), (9, 0)]
+
+
+def test_an_engine_that_cannot_glance_refines_them_all(box: ObjectModel) -> None:
+    class Slow:
+        """All that is asked of an engine."""
+
+        def __init__(self, engine: TurnedEngine) -> None:
+            self.refine = engine.refine
+
+    engine = TurnedEngine(rival=0.9)
+    objects = {box.label: box}
+    (found,) = refine_starts(Slow(engine), FRAME, [said(box)], objects, TrackingConfig())
+    assert found.status is RefinementStatus.AMBIGUOUS
+    assert engine.asked == [(1, None), (9, 1), (1, 2)]
+
+
+def test_what_is_too_unsure_anyway_is_not_compared(box: ObjectModel) -> None:
+    engine = TurnedEngine(rival=0.9, variance=1.0)
+    assert judged(engine, box, TrackingConfig()) is RefinementStatus.CONVERGED
+    assert engine.asked == [(1, None)]
+
+
 def test_an_ambiguous_object_is_not_tracked_and_a_tracked_one_is_not_compared(box: ObjectModel) -> None:
     objects = {box.label: box}
     for rival, published in ((0.9, [0, 0]), (0.1, [1, 1])):
@@ -112,4 +147,4 @@ def test_an_ambiguous_object_is_not_tracked_and_a_tracked_one_is_not_compared(bo
             starts = tracker.begin_frame(10**9 + n * 10**8, [said(box)])
             shown.append(len(tracker.end_frame(refine_starts(engine, FRAME, starts, objects, config)).tracked))
         assert shown == published
-    assert engine.asked == [(1, None), (8, 1), (1, 2), (1, 1)]
+    assert engine.asked == [(1, None), (9, 0), (1, 2), (1, 1)]
