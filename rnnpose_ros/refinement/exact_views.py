@@ -40,7 +40,7 @@ class ExactViews:
         margin: float,
     ) -> None:
         self._renderer = renderer
-        self._image = image.permute(2, 0, 1)[None].float() / 255.0
+        self._image = image.permute(2, 0, 1)[None]
         self._camera = camera
         self._features = features
         self._size, self._margin = size, margin

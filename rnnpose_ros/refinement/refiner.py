@@ -236,12 +236,12 @@ class Refiner:
         """
         if isinstance(self.network, PaperNetwork):
             return [None] * len(hypotheses)
-        image, camera = self._on_device(frame, hypotheses, objects)
         results: list[RefinementResult | None] = []
-        for h in hypotheses:
-            features = self.features.get(objects[h.label])
-            views = open_views(self.network, self.renderer, image, camera, [features], config=self.config)
-            with self._kernels.torch_threads():
+        with self._kernels.torch_threads():
+            image, camera = self._on_device(frame, hypotheses, objects)
+            for h in hypotheses:
+                features = self.features.get(objects[h.label])
+                views = open_views(self.network, self.renderer, image, camera, [features], config=self.config)
                 inputs, _ = views.prepare(h.T_camera_object[None].to(camera.K), [0])
                 with stage("align"):
                     results.append(

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from rnnpose_ros.ros.camera_info import CameraReader
@@ -24,7 +26,7 @@ from rnnpose_ros.tracking.programme import refine_starts
 from rnnpose_ros.tracking.track import FrameOutcome, LostObject
 from rnnpose_ros.tracking.tracker import Tracker
 from rnnpose_ros.tracking.transform_tree import TransformTree
-from rnnpose_ros.types import ImageFrame, ObjectModel, PoseHypothesis
+from rnnpose_ros.types import ImageFrame, ObjectModel, PoseHypothesis, RefinementResult
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +56,8 @@ class RefinementPipeline:
         image_topic: Resolved name; tells rectified pictures where the configuration says auto.
         reporter: Where refusals are said and counted.
         frames: Where frames are in each other; when None, poses come in the camera's own frame.
+        looks_beside: A thread looks again (:meth:`look_again`) while the next pictures are processed. What comes out
+            then depends on how fast it is.
     """
 
     def __init__(
@@ -65,6 +69,7 @@ class RefinementPipeline:
         image_topic: str,
         reporter: Reporter,
         frames: FrameLookups | None = None,
+        looks_beside: bool = False,
     ) -> None:
         self.config = config
         self.engine = engine
@@ -82,7 +87,9 @@ class RefinementPipeline:
         self._cameras = CameraReader(rectified=config.input_is_rectified, image_topic=image_topic)
         self._order = StampOrder()
         self._tracker = Tracker(config.tracking, config.initial_pose, objects=objects)
-        self._looked_at: ImageFrame | None = None
+        self._last_frame: ImageFrame | None = None
+        self._beside = ThreadPoolExecutor(1, thread_name_prefix="look") if looks_beside else None
+        self._look: Future[list[RefinementResult]] | None = None
 
     def add_image(self, image: Any) -> Pair | None:
         """The pair that this image completes, or None while its info is missing."""
@@ -103,13 +110,18 @@ class RefinementPipeline:
     def reset(self) -> None:
         """Forget every object and the poses that wait."""
         self._tracker.reset()
-        self._looked_at = None
+        self._last_frame = self._look = None
         self.poses.clear()
+
+    def close(self) -> None:
+        """Look no more; a look that goes on is not waited for."""
+        if self._beside is not None:
+            self._beside.shutdown(wait=False, cancel_futures=True)
 
     def process(self, pair: Pair, *, trace: bool = False) -> FrameAnswer | None:
         """One picture; None where it is not newer than the last one.
 
-        What was left of the one before is done first, see :meth:`look_again`.
+        What is left of the one before is done first, see :meth:`look_again`.
 
         Args:
             pair: An image and its info.
@@ -118,6 +130,7 @@ class RefinementPipeline:
         Raises:
             RefusedInputError: Header, encoding, or camera info cannot be used.
         """
+        self._end_look()
         self.look_again()
         started = time.perf_counter()
         frame = read_frame(pair, self._cameras)
@@ -131,7 +144,7 @@ class RefinementPipeline:
             self.engine, frame, starts, self._objects, self.config.tracking, short=self._short_engine, trace=trace
         )
         outcome = self._tracker.end_frame(results)
-        self._looked_at = frame
+        self._last_frame = frame
         self._say_lost(outcome.lost)
         engine_ms = 1e3 * (time.perf_counter() - started)
         return FrameAnswer(frame, pair.image.header, tuple(starts), outcome, engine_ms)
@@ -140,16 +153,27 @@ class RefinementPipeline:
         """Let the network look at what was followed without it in the last picture, where it is due.
 
         To be called once the answer is on its way: it is not waited for, and what the network says counts from the next
-        picture on.
+        picture on, or from a later one where another thread looks.
         """
-        frame, self._looked_at = self._looked_at, None
-        looks = [] if frame is None else self._tracker.begin_look()
-        if frame is None or not looks:
+        frame, self._last_frame = self._last_frame, None
+        if frame is None or self._look is not None:
             return
-        results = refine_starts(
-            self.engine, frame, looks, self._objects, self.config.tracking, short=self._short_engine
-        )
-        self._say_lost(self._tracker.end_look(results))
+        looks = self._tracker.begin_look()
+        if looks:
+            look = partial(
+                refine_starts, self.engine, frame, looks, self._objects, self.config.tracking, short=self._short_engine
+            )
+            if self._beside is not None:
+                self._look = self._beside.submit(look)
+            else:
+                self._say_lost(self._tracker.end_look(look()))
+
+    def _end_look(self) -> None:
+        """Take what another thread found, once it is there."""
+        look = self._look
+        if look is not None and look.done():
+            self._look = None
+            self._say_lost(self._tracker.end_look(look.result()))
 
     def _say_lost(self, lost: Sequence[LostObject]) -> None:
         for item in lost:

@@ -19,6 +19,7 @@ from rnnpose_ros.ros.debug_pictures import DebugPainter
 from rnnpose_ros.ros.frame_log import FrameLog
 from rnnpose_ros.ros.loading import (
     check_same_weights,
+    choose_device,
     load_engine,
     load_objects,
     own_weights,
@@ -149,6 +150,7 @@ class RefinerSession:
         """End the worker; False when it is still busy after a while."""
         self._mailbox.close()
         self._tf.stop_waiting()
+        self.pipeline.close()
         return self._worker.join(timeout_s=timeout_s)
 
     def reset(self, *, timeout_s: float) -> None:
@@ -193,6 +195,7 @@ class RefinerSession:
 
     def _serve(self, objects: ObjectLibrary) -> None:
         self._objects = objects
+        self.pipeline.close()
         self.pipeline = self._make_pipeline()
         self._output.serve(objects)
         self._painter.serve(objects)
@@ -205,6 +208,7 @@ class RefinerSession:
             image_topic=self._node.resolve_topic_name("image"),
             reporter=self._reporter,
             frames=self._tf.frames,
+            looks_beside=choose_device(self._settings.current.device).type == "cpu",
         )
 
     def _listen(self) -> None:

@@ -8,13 +8,14 @@ from dataclasses import replace
 from jaxtyping import Float
 from torch import Tensor
 
+from rnnpose_ros.geometry.se3 import inverse
 from rnnpose_ros.refinement.status import SCORE_MEASURES
 from rnnpose_ros.tracking.motion import carried_on, velocity
 from rnnpose_ros.tracking.search import SHORT_TRIES
 from rnnpose_ros.tracking.symmetric_pose import nearest_member
 from rnnpose_ros.tracking.track import Track
 from rnnpose_ros.tracking.tracking_config import LEAST_AGREEMENT, TrackingConfig
-from rnnpose_ros.types import ObjectModel, RefinementResult, RefinementStatus
+from rnnpose_ros.types import ObjectModel, PoseHypothesis, RefinementResult, RefinementStatus
 
 _NS_PER_S = 1e9
 
@@ -60,6 +61,18 @@ def _network_period(track: Track, measures: Sequence[float], config: TrackingCon
 
 def _agreement(measures: Sequence[float]) -> float:
     return measures[SCORE_MEASURES.index("agreement")]
+
+
+def carried_along(result: RefinementResult, start: PoseHypothesis, track: Track) -> RefinementResult:
+    """A result of an earlier picture, where the track has come since: moved as much from there, in the object's frame.
+
+    Args:
+        result: Of the earlier picture.
+        start: Where it began there, which is where the track was.
+        track: Where it is now.
+    """
+    moved_by = inverse(start.T_camera_object.double()) @ result.T_camera_object.double()
+    return replace(result, T_camera_object=track.T_camera_object.double() @ moved_by)
 
 
 def renewed(

@@ -11,7 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from rnnpose_ros.tracking.association import associate
-from rnnpose_ros.tracking.renewal import expected_pose, may_be_followed, moved, network_is_due, renewed, worth
+from rnnpose_ros.tracking.renewal import (
+    carried_along,
+    expected_pose,
+    may_be_followed,
+    moved,
+    network_is_due,
+    renewed,
+    worth,
+)
 from rnnpose_ros.tracking.search import SHORT_TRIES, SearchBudget
 from rnnpose_ros.tracking.symmetric_pose import is_twin
 from rnnpose_ros.tracking.track import (
@@ -60,12 +68,15 @@ class Tracker:
         self._tracks: list[Track] = []
         self._starts: list[Start] = []
         self._followed: set[tuple[str, int]] = set()
+        self._looks: list[Start] = []
+        self._look_ns = 0
         self._stamp_ns: int | None = None
 
     def reset(self) -> None:
         """Forget every object."""
         self._tracks.clear()
         self._followed.clear()
+        self._looks.clear()
         self._upstream.reset()
         self._search.reset()
         self._stamp_ns = None
@@ -123,24 +134,29 @@ class Tracker:
             if track.key in self._followed and network_is_due(track, self.tracking, now_ns=now_ns)
         ]
         self._followed.clear()
-        self._starts = [Start(track.start(track.T_camera_object, source=TRACK_SOURCE), track.key) for track in due]
-        return [start.hypothesis for start in self._starts]
+        self._looks = [Start(track.start(track.T_camera_object, source=TRACK_SOURCE), track.key) for track in due]
+        self._look_ns = now_ns
+        return [look.hypothesis for look in self._looks]
 
     def end_look(self, results: Sequence[RefinementResult]) -> tuple[LostObject, ...]:
         """What the network said of ``begin_look``'s poses, in the same order; returns what it does not believe in.
 
-        The next picture starts from what it found. An object that is lost by it is published no more.
+        The next picture starts from what it found. An object that is lost by it is published no more. Other pictures
+        may have been judged meanwhile: where the object was followed in them, what the network moved is carried along;
+        where it was lost, or the network looked again, this look has nothing to say any more.
         """
-        looks, self._starts = self._starts, []
+        looks, self._looks = self._looks, []
         if len(results) != len(looks):
             raise ValueError(f"expected {len(looks)} results, one for each look, got {len(results)}")
-        said = {look.key: self._questioned(look, result) for look, result in zip(looks, results, strict=True)}
+        said = {look.key: (look, result) for look, result in zip(looks, results, strict=True)}
         lost: list[LostObject] = []
         for i, track in enumerate(self._tracks):
-            if track.key not in said:
+            if track.key not in said or track.is_lost or track.asked_ns > self._look_ns:
                 continue
+            look, result = said[track.key]
             model, now_ns = self._objects.get(track.label), self._stamp_ns or 0
-            self._tracks[i], result = renewed(track, said[track.key], model, self.tracking, now_ns=now_ns, is_own=True)
+            result = carried_along(self._questioned(look, result), look.hypothesis, track)
+            self._tracks[i], result = renewed(track, result, model, self.tracking, now_ns=now_ns, is_own=True)
             if self._tracks[i].is_lost:
                 lost.append(LostObject(track.label, result, object_name(*track.key)))
         return tuple(lost)

@@ -92,3 +92,24 @@ def test_induced_field_follows_the_pose() -> None:
     nearer = exp_se3(torch.tensor([[0.007, 0.0, 0.0, 0.0, 0.0, 0.0]], dtype=torch.float64)) @ POSE
     shift = induced_uv(points, nearer, POSE, CAMERA.K) - uv
     torch.testing.assert_close(shift, torch.tensor([6.0, 0.0], dtype=torch.float64).expand_as(shift))
+
+
+@pytest.mark.parametrize("scale", [0.11, 0.35, 0.8])
+def test_both_ways_of_blurring_give_the_same(scale: float) -> None:
+    """A gradient is wanted, or the picture is on a GPU: torch; else OpenCV."""
+    image = torch.rand(1, 3, 120, 160, generator=torch.Generator().manual_seed(0))
+    affine = torch.tensor([[[scale, 0.0, 5.0 - 30.0 * scale], [0.0, scale, 3.0 - 40.0 * scale]]], dtype=torch.float64)
+    quick = crop_image(image, affine, size=48)
+    with_gradient = crop_image(image.clone().requires_grad_(True), affine, size=48)
+    torch.testing.assert_close(quick, with_gradient.detach(), atol=2e-6, rtol=0.0)
+
+
+def test_bytes_become_floats_from_0_to_1() -> None:
+    image = torch.randint(0, 256, (1, 3, 60, 80), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    for scale in (0.4, 1.3):
+        affine = torch.tensor([[[scale, 0.0, 2.0], [0.0, scale, -1.0]]], dtype=torch.float64)
+        torch.testing.assert_close(
+            crop_image(image, affine, size=32), crop_image(image.float() / 255.0, affine, size=32), atol=1e-6, rtol=0.0
+        )
+    affine[0, 0, 0] = 0.001
+    assert crop_image(image, affine, size=32).dtype is torch.float32
