@@ -8,13 +8,18 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rnnpose_ros.errors import InputError
+
+if TYPE_CHECKING:
+    from rnnpose_ros.sources.recorded import FrameClock
+    from rnnpose_ros.sources.sequence import Sequence as PictureSequence
 
 _QUIET_DEBUG = {"debug.max_rate": 0.01}
 """The recorder listens to debug pictures; drawing them is not what is measured."""
 _LEAST_ANSWERS = 10
+_NEAR_PX = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,7 @@ def run_node(args: argparse.Namespace) -> int:
     """Plays the sequence through the node, and prints what it measured."""
     from rnnpose_ros.cli.demo_graph import DemoSettings, play
     from rnnpose_ros.cli.settings import parse_settings
+    from rnnpose_ros.sources.recorded import FrameClock
     from rnnpose_ros.sources.sequence import read_sequence
 
     sequence = read_sequence(args.data)
@@ -54,9 +60,17 @@ def run_node(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as folder:
         recording = play(sequence, Path(folder), settings=settings)
         transforms = _lines(recording / "transforms.jsonl")
-        played = json.loads((recording / "sequence.json").read_text())["n_frames"]
-    timing = node_timing(transforms, played=args.count or played)
-    facts = {"engine": args.engine, "data": str(args.data), "sent_fps": args.fps, **_rounded(timing)}
+        sent = json.loads((recording / "sequence.json").read_text())
+    played = args.count or sequence.n_frames - settings.first
+    timing = node_timing(transforms, played=played)
+    clock = FrameClock(fps=sent["fps"], start_ns=sent["start_ns"])
+    facts = {
+        "engine": args.engine,
+        "data": str(args.data),
+        "sent_fps": args.fps,
+        **_rounded(timing),
+        **node_accuracy(transforms, sequence, clock=clock, first=settings.first, count=played),
+    }
     print(json.dumps(facts) if args.json else _table(facts), flush=True)
     return 0
 
@@ -90,6 +104,34 @@ def node_timing(transforms: Sequence[Mapping[str, Any]], *, played: int) -> Node
     )
 
 
+def node_accuracy(
+    transforms: Sequence[Mapping[str, Any]], sequence: PictureSequence, *, clock: FrameClock, first: int, count: int
+) -> dict[str, int]:
+    """How many pictures with a known pose were played, and how many of them were answered within 5 px of it.
+
+    Args:
+        transforms: The recorder's lines, with ``stamp_ns`` of the picture and the pose ``T``.
+        sequence: What was played.
+        clock: By which the player stamped it.
+        first: Index of the first picture that was played.
+        count: Of pictures.
+    """
+    import torch
+
+    from rnnpose_ros.evaluation.metrics import pose_errors
+
+    found = {first + clock.index(line["stamp_ns"]): line["T"] for line in transforms}
+    known = [index for index in sequence.poses if first <= index < first + count]
+    near = 0
+    for index in known:
+        if index in found:
+            T = torch.tensor(found[index], dtype=torch.float64)[None]
+            truth = sequence.poses[index][None]
+            errors = pose_errors(T, truth, model=sequence.object, camera=sequence.camera)
+            near += float(errors.projection_px[0]) < _NEAR_PX
+    return {"referenced": len(known), "near": near}
+
+
 def _lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
 
@@ -110,5 +152,6 @@ def _table(facts: Mapping[str, Any]) -> str:
         f"node ({facts['engine']}) on {facts['data']}, {facts['played']} pictures sent at {facts['sent_fps']:g} Hz\n"
         f"  answered {facts['answered']}, {facts['fps']:.1f} a second\n"
         f"  picture to /tf: p50 {facts['latency_p50_ms']:.1f} ms, p99 {facts['latency_p99_ms']:.1f} ms, "
-        f"growth over the run {facts['latency_growth_ms']:.1f} ms"
+        f"growth over the run {facts['latency_growth_ms']:.1f} ms\n"
+        f"  within {_NEAR_PX:g} px in {facts['near']} of {facts['referenced']} with a known pose, not answered ones too"
     )

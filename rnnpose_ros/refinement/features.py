@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ class ObjectFeatures:
 
 
 class FeatureCache:
-    """Features of the objects used last, by the identity of their model.
+    """Features of the objects used last, by the identity of their model; safe between threads.
 
     Args:
         renderer: Where meshes are uploaded to.
@@ -58,6 +59,7 @@ class FeatureCache:
         self.network = network
         self._capacity = capacity
         self._entries: OrderedDict[int, ObjectFeatures] = OrderedDict()
+        self._lock = threading.Lock()
 
     def get(self, model: ObjectModel) -> ObjectFeatures:
         """The features of an object, made at first use.
@@ -66,12 +68,13 @@ class FeatureCache:
             AssetError: The network was trained for other meshes.
         """
         key = id(model)
-        if key not in self._entries:
-            self._entries[key] = self._make(model)
-            while len(self._entries) > self._capacity:
-                self._entries.popitem(last=False)
-        self._entries.move_to_end(key)
-        return self._entries[key]
+        with self._lock:
+            if key not in self._entries:
+                self._entries[key] = self._make(model)
+                while len(self._entries) > self._capacity:
+                    self._entries.popitem(last=False)
+            self._entries.move_to_end(key)
+            return self._entries[key]
 
     def _make(self, model: ObjectModel) -> ObjectFeatures:
         mesh, outline = self.renderer.upload(model.mesh), extreme_points(model.mesh.vertices)

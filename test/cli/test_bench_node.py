@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
-from rnnpose_ros.cli.bench_node import node_timing
+from rnnpose_ros.cli.bench_node import node_accuracy, node_timing
 from rnnpose_ros.cli.main import main
 from rnnpose_ros.errors import InputError
+from rnnpose_ros.sources.recorded import FrameClock
+from rnnpose_ros.sources.sequence import read_sequence
 
 MS = 1_000_000
 
@@ -37,6 +40,21 @@ def test_too_few_answers_are_no_measurement(capsys: pytest.CaptureFixture[str]) 
         node_timing(lines([10.0] * 3), played=100)
     assert main(["bench", "--node", "--fps", "0"]) == 2
     assert "--fps" in capsys.readouterr().err
+
+
+def test_what_was_not_answered_is_not_near() -> None:
+    sequence = read_sequence("package://rnnpose_ros/models/sequences/tea_box")
+    clock = FrameClock(fps=30.0, start_ns=10**9)
+    known = sorted(sequence.poses)[2:6]
+    off = torch.eye(4, dtype=torch.float64)
+    off[0, 3] = 0.05
+    poses = [sequence.poses[known[0]], sequence.poses[known[1]], off @ sequence.poses[known[2]]]
+    lines = [
+        {"stamp_ns": clock.stamp_ns(index - known[0]), "T": T.tolist()} for index, T in zip(known, poses, strict=False)
+    ]
+    count = known[-1] - known[0] + 1
+    found = node_accuracy(lines, sequence, clock=clock, first=known[0], count=count)
+    assert found == {"referenced": 4, "near": 2}
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from rnnpose_ros.tracking.tracker import Tracker
 from rnnpose_ros.tracking.tracking_config import TrackingConfig
 from rnnpose_ros.types import ImageFrame, ObjectModel, PoseHypothesis, RefinementResult, RefinementStatus
 
-from .conftest import box
+from .conftest import box, pose
 
 FRAME = ImageFrame(
     rgb=torch.zeros(4, 4, 3, dtype=torch.uint8), camera=intrinsics(4.0, 4.0, 2.0, 2.0, width=4, height=4)
@@ -179,3 +179,73 @@ def test_as_many_results_as_looks_are_asked_for() -> None:
     tracker = Tracker()
     with pytest.raises(ValueError, match="expected 0 results"):
         tracker.end_look([Engine()._answer(PoseHypothesis("cube", torch.eye(4)))])
+
+
+class Looking:
+    """Pictures of a box that is followed; the network is due at each of them, and moves it by 5 mm along x."""
+
+    def __init__(self) -> None:
+        self.objects = {"box": box("box")}
+        self.config = TrackingConfig(network_period=0.1, doubt_period=0.1, rivals=0, prediction=0.0)
+        self.tracker = Tracker(self.config, objects=self.objects)
+        self.engine = Engine()
+        self.n = -1
+
+    def picture(self, *, moved: float = 0.0) -> list[PoseHypothesis]:
+        """Judge the next one, in which the object moved so far along x."""
+        self.n += 1
+        outside = [PoseHypothesis("box", pose(), source="detector")] if self.n == 0 else []
+        starts = self.tracker.begin_frame(10**9 + self.n * 10**8, outside)
+        shift = torch.eye(4, dtype=torch.float64)
+        shift[0, 3] = moved
+        moved_on = [dataclasses.replace(start, T_camera_object=shift @ start.T_camera_object) for start in starts]
+        self.tracker.end_frame(refine_starts(self.engine, FRAME, moved_on, self.objects, self.config))
+        return starts
+
+    def seen(self, looks: Sequence[PoseHypothesis]) -> list[RefinementResult]:
+        """What the network says of the looks."""
+        found = self.engine.refine(FRAME, looks, self.objects)
+        shift = torch.eye(4, dtype=torch.float64)
+        shift[0, 3] = 0.005
+        return [dataclasses.replace(r, T_camera_object=r.T_camera_object @ shift) for r in found]
+
+    @property
+    def x(self) -> float:
+        """Where the object is believed to be, metres."""
+        return float(self.picture()[0].T_camera_object[0, 3])
+
+
+def test_what_a_late_look_moved_is_carried_along() -> None:
+    looking = Looking()
+    looking.picture()
+    looking.picture()
+    looks = looking.tracker.begin_look()
+    assert len(looks) == 1
+    looking.picture(moved=0.02)
+    assert looking.tracker.end_look(looking.seen(looks)) == ()
+    assert looking.x == pytest.approx(0.025)
+
+
+def test_a_late_look_says_nothing_of_what_was_lost_or_looked_at_meanwhile() -> None:
+    for follows in (False, True):
+        looking = Looking()
+        looking.picture()
+        looking.picture()
+        looks = looking.tracker.begin_look()
+        seen = looking.seen(looks)
+        looking.engine.follows = False
+        if follows:
+            looking.engine.network_scores = [0.1]
+        looking.picture()
+        looking.engine.follows = True
+        assert looking.tracker.end_look(seen) == ()
+        assert looking.x == pytest.approx(0.0)
+
+
+def test_a_look_that_finds_nothing_is_said() -> None:
+    looking = Looking()
+    looking.picture()
+    looking.picture()
+    looks = looking.tracker.begin_look()
+    (lost,) = looking.tracker.end_look([dataclasses.replace(r, score=0.1) for r in looking.seen(looks)])
+    assert (lost.label, lost.name) == ("box", "box_0")
