@@ -71,16 +71,19 @@ def refine_cycle(
     solver: SolverConfig,
     weighting: str = "both",
     solve: Solve | None = None,
+    settled_step: float = 0.0,
 ) -> CycleOutput:
     """Refines the poses of one render: estimate the field, weigh it, solve for the pose, repeat.
 
     Args:
         network: Estimates correspondences.
         inputs: Render, photograph, camera, poses; of the network's own kind.
-        iterations: Recurrent iterations, one solver step each.
+        iterations: Recurrent iterations, one solver step each; at most.
         solver: Damping and limits.
         weighting: "confidence", "similarity" or "both" (their product), where the network knows both.
         solve: Computes what the field's own step does, in another way.
+        settled_step: The iteration in which every item's step, (v / D, omega) together, is shorter is the last; 0 for
+            all iterations. A network that computes whole cycles computes all.
     """
     if isinstance(network, WholeCycles):
         return network.refine_cycle(inputs, iterations=iterations, solver=solver, weighting=weighting, solve=solve)
@@ -108,6 +111,8 @@ def refine_cycle(
             )
         T = step.T_camera_object
         outputs.append(_as_maps(field, induced, matches, step))
+        if settled_step > 0.0 and bool((step.step.norm(dim=-1) < settled_step).all()):
+            break
     return CycleOutput(tuple(outputs), field.cell_uv, field.depth, field.correlation, field.descriptors, field.stride)
 
 

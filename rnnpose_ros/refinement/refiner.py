@@ -82,6 +82,12 @@ class RefinerConfig:
         bounds=(0.0, 100.0),
         dynamic=True,
     )
+    settled_step: float = param(
+        0.002,
+        doc="An iteration whose step is shorter, in diameters and radians together, is the last of its cycle; 0: never",
+        bounds=(0.0, 1.0),
+        dynamic=True,
+    )
     max_batch: int = param(8, doc="Objects refined at once", bounds=(1, 64))
     solver: SolverConfig = SolverConfig()
     alignment: AlignmentConfig = AlignmentConfig()
@@ -343,7 +349,7 @@ class Refiner:
             inputs, affine = views.prepare(T, alive)
             output = refine_cycle(
                 self.network, inputs, iterations=effort.iterations, solver=self.config.solver,
-                weighting=self.config.weighting, solve=self._kernels.solve,
+                weighting=self.config.weighting, solve=self._kernels.solve, settled_step=self.config.settled_step,
             )  # fmt: skip
             reports = report_cycle(output, affine, (camera.height, camera.width))
             for row, i in enumerate(alive):

@@ -14,7 +14,7 @@ from rnnpose_ros.geometry.se3 import exp_so3, from_rotation_translation, inverse
 from rnnpose_ros.networks.correlation import correlate
 from rnnpose_ros.networks.rnnpose_network import EncodedPair, FieldUpdate
 from rnnpose_ros.networks.update_block import HeldInput
-from rnnpose_ros.refinement.cycle import CycleInputs, refine_cycle
+from rnnpose_ros.refinement.cycle import CycleInputs, CycleOutput, refine_cycle
 from rnnpose_ros.refinement.solver import SolverConfig
 from rnnpose_ros.rendering.warp_renderer import WarpRenderer
 from rnnpose_ros.types import Mesh
@@ -71,6 +71,10 @@ def box() -> Mesh:
 
 
 def run(oracle: Oracle, T: torch.Tensor, *, iterations: int) -> torch.Tensor:
+    return cycle(oracle, T, iterations=iterations).iterations[-1].T_camera_object.double()
+
+
+def cycle(oracle: Oracle, T: torch.Tensor, *, iterations: int, settled_step: float = 0.0) -> CycleOutput:
     renderer = WarpRenderer("cpu")
     render = renderer.render([renderer.upload(box())], T, CAMERA)
     oracle.T_render = T
@@ -82,8 +86,7 @@ def run(oracle: Oracle, T: torch.Tensor, *, iterations: int) -> torch.Tensor:
         centre_object=torch.tensor([[0.01, 0.0, 0.0]]),
         diameter=torch.tensor([0.155]),
     )
-    output = refine_cycle(oracle, inputs, iterations=iterations, solver=SolverConfig())
-    return output.iterations[-1].T_camera_object.double()
+    return refine_cycle(oracle, inputs, iterations=iterations, solver=SolverConfig(), settled_step=settled_step)
 
 
 def error_px(T: torch.Tensor) -> float:
@@ -104,3 +107,14 @@ def test_exact_correspondences_give_the_exact_pose_in_four_iterations() -> None:
 def test_correspondences_that_are_not_trusted_do_no_harm() -> None:
     start = perturb(TRUTH, generator=torch.Generator().manual_seed(4))
     assert error_px(run(Oracle(wrong_share=0.4), start, iterations=6)) < 0.05
+
+
+def test_a_short_step_is_the_last() -> None:
+    start = perturb(TRUTH, generator=torch.Generator().manual_seed(4))
+    whole = cycle(Oracle(), start, iterations=10).iterations
+    lengths = [float(one.step.step.norm()) for one in whole]
+    last = next(i for i, length in enumerate(lengths) if length < 0.01)
+    assert 0 < last < 9
+    short = cycle(Oracle(), start, iterations=10, settled_step=0.01).iterations
+    assert len(short) == last + 1
+    assert torch.equal(short[-1].T_camera_object, whole[last].T_camera_object)
