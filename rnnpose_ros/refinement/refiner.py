@@ -341,6 +341,8 @@ class Refiner:
     ) -> list[RefinementResult]:
         states = [CycleState(h, f.model) for h, f in zip(hypotheses, features, strict=True)]
         views = open_views(self.network, self.renderer, image, camera, features, config=self.config)
+        # The published network does as published.
+        settled_step = 0.0 if isinstance(self.network, PaperNetwork) else self.config.settled_step
         for cycle in range(cycles):
             alive = [i for i, s in enumerate(states) if s.goes_on]
             if not alive:
@@ -349,7 +351,7 @@ class Refiner:
             inputs, affine = views.prepare(T, alive)
             output = refine_cycle(
                 self.network, inputs, iterations=effort.iterations, solver=self.config.solver,
-                weighting=self.config.weighting, solve=self._kernels.solve, settled_step=self.config.settled_step,
+                weighting=self.config.weighting, solve=self._kernels.solve, settled_step=settled_step,
             )  # fmt: skip
             reports = report_cycle(output, affine, (camera.height, camera.width))
             for row, i in enumerate(alive):
