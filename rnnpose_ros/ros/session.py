@@ -150,8 +150,10 @@ class RefinerSession:
         """End the worker; False when it is still busy after a while."""
         self._mailbox.close()
         self._tf.stop_waiting()
+        has_ended = self._worker.join(timeout_s=timeout_s)
+        # Only now: the worker hands it work.
         self.pipeline.close()
-        return self._worker.join(timeout_s=timeout_s)
+        return has_ended
 
     def reset(self, *, timeout_s: float) -> None:
         """Forget every object.
