@@ -180,7 +180,7 @@ def test_a_trace_is_a_picture_of_everything_a_film_and_a_page(
     (folder / "truth.json").write_text(json.dumps({"R": truth[:3, :3].tolist(), "t_m": truth[:3, 3].tolist()}))
     trace = folder / "trace"
     more = {"--trace": str(trace), "--truth": str(folder / "truth.json"), "--set": "cycles=2"}
-    assert run({**case["arguments"], **more}, "--set", "settled_px=0") == 0
+    assert run({**case["arguments"], **more}, "--set", "settled_px=0", "--set", "settled_step=0") == 0
     kinds = ("boxes", "field", "rectified", "similarity", "warped")
     expected = {f"c{c}_i{i}_{kind}.png" for c in range(2) for i in range(4) for kind in kinds}
     expected |= {f"c{c}_{kind}.png" for c in range(2) for kind in ("photo", "render")}

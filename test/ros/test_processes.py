@@ -115,13 +115,15 @@ def test_an_interrupt_while_a_picture_is_worked_on_leaves_no_error(graph: Graph,
         process.kill()
 
 
-def test_an_interrupt_while_the_node_loads_ends_it_within_two_seconds_too(graph: Graph) -> None:
-    process = start_refiner(
-        graph.context.get_domain_id(),
-        "engine:=eager",
-        "device:=cpu",
-        "objects_file:=package://rnnpose_ros/models/objects/demo",
-    )
+@pytest.mark.parametrize("loads", ["packaged objects", "what never comes"])
+def test_an_interrupt_while_the_node_loads_ends_it_within_two_seconds_too(
+    graph: Graph, tmp_path: Path, loads: str
+) -> None:
+    objects = "package://rnnpose_ros/models/objects/demo"
+    if loads == "what never comes":
+        objects = str(tmp_path / "object.yaml")
+        os.mkfifo(objects)
+    process = start_refiner(graph.context.get_domain_id(), "engine:=eager", "device:=cpu", f"objects_file:={objects}")
     try:
         # Its lifecycle services are there before anything is loaded.
         graph.wait_for(
@@ -133,7 +135,8 @@ def test_an_interrupt_while_the_node_loads_ends_it_within_two_seconds_too(graph:
         assert time.monotonic() - asked_at < 2.0
         assert process.returncode == 0, errors
         assert "Traceback" not in errors
-        assert "ready" not in errors, "it was still loading"
+        # A busy machine may have loaded what is there before the graph said that the process is on it.
+        assert "ready" not in errors or loads == "packaged objects"
     finally:
         process.kill()
 
