@@ -109,8 +109,7 @@ class RefinementPipeline:
 
     def reset(self) -> None:
         """Forget every object and the poses that wait."""
-        self._tracker.reset()
-        self._last_frame = self._look = None
+        self._forget_objects()
         self.poses.clear()
 
     def close(self) -> None:
@@ -199,11 +198,16 @@ class RefinementPipeline:
                 "set sync.slop, or sync.camera_info_mode: latest",
             )
 
+    def _forget_objects(self) -> None:
+        """And the look at them that goes on: nobody waits for what it finds."""
+        self._tracker.reset()
+        self._last_frame = self._look = None
+
     def _is_next(self, frame: ImageFrame) -> bool:
         order = self._order.judge(frame.stamp_ns)
         if order is Order.RESTARTED:
             self.reporter.say("time went back: every object is forgotten")
-            self._tracker.reset()
+            self._forget_objects()
             self._frames.forget_after(frame.stamp_ns)
         if order is Order.OLD:
             self.reporter.refuse(Reason.OLD, "an image is not newer than the last one and is left out")

@@ -103,3 +103,20 @@ def test_a_look_that_finds_no_memory_is_counted_and_the_node_goes_on(graph: Grap
         refused += not answered
     assert 1 <= refused < 15
     assert engine.looks
+
+
+def test_time_may_go_back_while_the_network_looks(graph: Graph, engine: Looked) -> None:
+    """What it then finds is of an object that was forgotten."""
+    for number in range(1, 4):
+        _x(graph, number)
+    assert len(engine.looks) == 1
+    earlier = T0 - 10 * 10**9
+    number = 0
+    while not graph.detections_at(earlier + number * STEP):
+        number += 1
+        assert number < 40
+        graph.send(earlier + number * STEP)
+        graph.comes(lambda stamp=earlier + number * STEP: graph.detections_at(stamp), timeout_s=0.3)
+    engine.is_let.set()
+    for later in range(number + 1, number + 6):
+        assert not graph.round_trip(earlier + later * STEP).detections
