@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rnnpose_ros.cli.bench_tracking import NEAR_PX, error_px
 from rnnpose_ros.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 _QUIET_DEBUG = {"debug.max_rate": 0.01}
 """The recorder listens to debug pictures; drawing them is not what is measured."""
 _LEAST_ANSWERS = 10
-_NEAR_PX = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,18 +118,10 @@ def node_accuracy(
     """
     import torch
 
-    from rnnpose_ros.evaluation.metrics import pose_errors
-
-    found = {first + clock.index(line["stamp_ns"]): line["T"] for line in transforms}
-    known = [index for index in sequence.poses if first <= index < first + count]
-    near = 0
-    for index in known:
-        if index in found:
-            T = torch.tensor(found[index], dtype=torch.float64)[None]
-            truth = sequence.poses[index][None]
-            errors = pose_errors(T, truth, model=sequence.object, camera=sequence.camera)
-            near += float(errors.projection_px[0]) < _NEAR_PX
-    return {"referenced": len(known), "near": near}
+    found = {first + clock.index(line["stamp_ns"]): torch.tensor(line["T"], dtype=torch.float64) for line in transforms}
+    known = {index for index in sequence.poses if first <= index < first + count}
+    errors = [error_px(found.get(index), sequence, index) for index in known]
+    return {"referenced": len(known), "near": sum(error is not None and error < NEAR_PX for error in errors)}
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
@@ -153,5 +145,5 @@ def _table(facts: Mapping[str, Any]) -> str:
         f"  answered {facts['answered']}, {facts['fps']:.1f} a second\n"
         f"  picture to /tf: p50 {facts['latency_p50_ms']:.1f} ms, p99 {facts['latency_p99_ms']:.1f} ms, "
         f"growth over the run {facts['latency_growth_ms']:.1f} ms\n"
-        f"  within {_NEAR_PX:g} px in {facts['near']} of {facts['referenced']} with a known pose, not answered ones too"
+        f"  within {NEAR_PX:g} px in {facts['near']} of {facts['referenced']} with a known pose, not answered ones too"
     )

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from rnnpose_ros.errors import InputError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from rnnpose_ros.ros.parameters import NodeConfig
     from rnnpose_ros.sources.sequence import Sequence as PictureSequence
     from rnnpose_ros.types import PoseHypothesis, RefinementResult
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 _NS_PER_S = 1e9
 _START_NOISE = 0.2
 """Of the first pose, in units of N1."""
-_NEAR_PX = 5.0
+NEAR_PX = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ def track_sequence(
             cpu_ms=1e3 * (time.process_time() - started),
             answer_ms=1e3 * (answered - started),
             is_tracked=bool(outcome.tracked),
-            error_px=_error_px([item.result for item in outcome.tracked], sequence, index),
+            error_px=error_px(next((o.result.T_camera_object for o in outcome.tracked), None), sequence, index),
         )
 
 
@@ -114,14 +116,15 @@ def _programme(starts: Sequence[PoseHypothesis], results: Sequence[RefinementRes
     return "short" if all(start.measures is None for start in starts) else "followed in vain, short"
 
 
-def _error_px(tracked: Sequence[RefinementResult], sequence: PictureSequence, index: int) -> float | None:
+def error_px(T_camera_object: Tensor | None, sequence: PictureSequence, index: int) -> float | None:
+    """Projection error over all vertices; infinite where no pose was found, None where none is known."""
     from rnnpose_ros.evaluation.metrics import pose_errors
 
     if index not in sequence.poses:
         return None
-    if not tracked:
+    if T_camera_object is None:
         return math.inf
-    found, truth = tracked[0].T_camera_object[None], sequence.poses[index][None]
+    found, truth = T_camera_object[None], sequence.poses[index][None]
     return float(pose_errors(found, truth, model=sequence.object, camera=sequence.camera).projection_px[0])
 
 
@@ -147,7 +150,7 @@ def summary(pictures: Sequence[TrackedPicture], *, fps: float) -> dict[str, Any]
         "pictures": len(pictures),
         "tracked": sum(picture.is_tracked for picture in pictures),
         "referenced": len(errors),
-        "near": sum(error < _NEAR_PX for error in errors),
+        "near": sum(error < NEAR_PX for error in errors),
         "programmes": {name: _costs(part, fps) for name, part in sorted(costs.items(), key=lambda item: -len(item[1]))},
         "whole": _costs(whole, fps),
         "answer": _costs([picture.answer_ms for picture in pictures[1:]], fps),
@@ -172,7 +175,7 @@ def _table(facts: Mapping[str, Any]) -> str:
     period_ms = 1e3 / facts["fps"]
     lines = [
         f"tracking ({facts['engine']}) on {facts['data']}, {facts['pictures']} pictures as at {facts['fps']:g} Hz",
-        f"  tracked in {facts['tracked']}, within {_NEAR_PX:g} px in {facts['near']} of {facts['referenced']} with a "
+        f"  tracked in {facts['tracked']}, within {NEAR_PX:g} px in {facts['near']} of {facts['referenced']} with a "
         "known pose",
         f"  {'processor, ms':24}{'pictures':>9}{'mean':>8}{'p50':>8}{'p95':>8}{'p99':>8}{f'> {period_ms:.0f}':>8}",
     ]
