@@ -23,8 +23,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--recipe",
         default="generic",
-        help="generic (any mesh), paper (the published network, for the objects of --mesh), paper-short (the same in a "
-        "few hundred cheap steps), finetune (given weights), outline (adds to given weights where outlines lie)",
+        help="generic (any mesh), tiny (the small network's student, for tracking), paper (the published "
+        "network, for the objects of --mesh), paper-short (the same in a few hundred cheap steps), finetune (given "
+        "weights), outline (adds to given weights where outlines lie)",
     )
     parser.add_argument(
         "--mesh",

@@ -1,4 +1,4 @@
-"""The ``small`` and ``base`` networks: everything is encoded from the rendered reference by 2D encoders.
+"""The ``tiny``, ``small`` and ``base`` networks: everything is encoded from the rendered reference by 2D encoders.
 
 One set of weights serves any mesh. The refinement loop (``refinement/refiner.py``) calls
 :meth:`RnnposeNetwork.encode` once per render and :meth:`RnnposeNetwork.update` once per iteration.
@@ -30,7 +30,7 @@ _CONTEXT_INPUTS = 8
 class NetworkConfig:
     """Sizes of the network; stored in the checkpoint."""
 
-    family: str = param("small", doc="Name of the network family", choices=("small", "base"))
+    family: str = param("small", doc="Name of the network family", choices=("tiny", "small", "base"))
     feature_widths: tuple[int, ...] = param((32, 48, 96, 128), doc="Channels of the image encoder's stages")
     feature_channels: int = param(128, doc="Channels that are correlated", bounds=(16, 512))
     context_widths: tuple[int, ...] = param((24, 24, 48, 64), doc="Channels of the context encoder's stages")
@@ -42,6 +42,17 @@ class NetworkConfig:
     outline_widths: tuple[int, ...] = param(
         (), doc="Channels at the four resolutions of the outline's network; none: the network estimates no outline"
     )
+
+
+TINY = NetworkConfig(
+    family="tiny",
+    feature_widths=(16, 32, 48, 64),
+    feature_channels=64,
+    context_widths=(16, 16, 32, 48),
+    context_channels=32,
+    hidden_channels=48,
+)
+"""For tracking on slow processors: a quarter of the computation of ``small``."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

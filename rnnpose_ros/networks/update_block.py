@@ -26,8 +26,8 @@ class MotionEncoder(nn.Module):
         correlation_channels: int,
         *,
         outputs: int,
-        correlation_widths: tuple[int, int] = (96, 64),
-        flow_widths: tuple[int, int] = (32, 24),
+        correlation_widths: tuple[int, int],
+        flow_widths: tuple[int, int],
         flow_kernel: int = 5,
     ) -> None:
         super().__init__()
@@ -110,17 +110,22 @@ class UpdateBlock(nn.Module):
 
     Args:
         correlation_channels: Values per cell from the correlation lookup.
-        hidden: Channels of the recurrent state.
+        hidden: Channels of the recurrent state; the other layers' are in proportion.
         context: Channels of the constant input.
     """
 
-    def __init__(self, correlation_channels: int, *, hidden: int, context: int, motion: int = 64) -> None:
+    def __init__(self, correlation_channels: int, *, hidden: int, context: int) -> None:
         super().__init__()
-        self.motion = MotionEncoder(correlation_channels, outputs=motion)
-        self.gru = ConvGRU(hidden, context + motion)
-        self.head = nn.Conv2d(hidden, 128, 3, padding=1)
-        self.flow = nn.Conv2d(64, 2, 3, padding=1)
-        self.confidence = nn.Conv2d(64, 1, 3, padding=1)
+        self.motion = MotionEncoder(
+            correlation_channels,
+            outputs=hidden,
+            correlation_widths=(3 * hidden // 2, hidden),
+            flow_widths=(hidden // 2, 3 * hidden // 8),
+        )
+        self.gru = ConvGRU(hidden, context + hidden)
+        self.head = nn.Conv2d(hidden, 2 * hidden, 3, padding=1)
+        self.flow = nn.Conv2d(hidden, 2, 3, padding=1)
+        self.confidence = nn.Conv2d(hidden, 1, 3, padding=1)
 
     def forward(
         self,

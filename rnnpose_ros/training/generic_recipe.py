@@ -1,4 +1,4 @@
-"""The ``small`` and ``base`` networks: one set of weights for any mesh, from the start or from given weights."""
+"""The 2D networks: one set of weights for any mesh, from the start, from given weights, or taught by a larger one."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from rnnpose_ros.checkpoints.checkpoint import CheckpointInfo, Network, describe, load_network
 from rnnpose_ros.config import flatten, param
+from rnnpose_ros.data.synthetic.randomization import SceneConfig, ViewRanges
 from rnnpose_ros.errors import ConfigError
-from rnnpose_ros.networks.rnnpose_network import NetworkConfig, RnnposeNetwork
+from rnnpose_ros.networks.rnnpose_network import TINY, NetworkConfig, RnnposeNetwork
 from rnnpose_ros.paths import resolve_path
 from rnnpose_ros.refinement.cycle import CycleInputs, refine_cycle
 from rnnpose_ros.refinement.exact_views import reference_view
@@ -36,6 +38,7 @@ class GenericConfig(TrainingConfig):
     """Settings of generic training; the defaults suit two CPU cores."""
 
     initial: str = param("", doc="Weights to start from; without: random ones")
+    teacher: str = param("", doc="Weights of a network whose correlation is learned, too; without: none")
     frozen: tuple[str, ...] = param((), doc="Modules of the network that keep their weights")
     learning_rate: float = param(5e-4, doc="Peak of the schedule", bounds=(1e-7, 1.0))
     warmup_share: float = param(0.02, doc="Share of the budget to warm up in", bounds=(1e-4, 0.5))
@@ -61,6 +64,24 @@ class FinetuneConfig(GenericConfig):
     pose_ramp_steps: int = param(1, doc="Steps over which the pose loss grows to its weight", bounds=(1, 100000))
 
 
+@dataclass(frozen=True, slots=True)
+class TinyConfig(GenericConfig):
+    """Settings of the student that tracks: the crops and the starts of tracking, and ``small`` for a teacher."""
+
+    teacher: str = param(
+        "package://rnnpose_ros/models/weights/small.safetensors",
+        doc="Weights of a network whose correlation is learned, too; without: none",
+    )
+    minutes: float = param(60.0, doc="Time budget; the schedule ends with it", unit="min", bounds=(0.01, 1e5))
+    stages: str = param(
+        "1.0:160:1.25:4:3",
+        doc="Parts of the run: share of the budget : crop px : margin : batch per stream : iterations",
+    )
+    learning_rate: float = param(1e-3, doc="Peak of the schedule", bounds=(1e-7, 1.0))
+    network: NetworkConfig = TINY
+    scenes: SceneConfig = SceneConfig(view=ViewRanges(small_noise_share=0.7, small_noise_factor=(0.02, 0.6)))
+
+
 class GenericRecipe:
     """Trains a network that encodes the rendered reference by 2D encoders.
 
@@ -70,7 +91,8 @@ class GenericRecipe:
 
     Raises:
         CheckpointError: The initial weights cannot be used.
-        ConfigError: The initial weights are another network's, or no such module is there to freeze.
+        ConfigError: The initial weights are another network's, the teacher is of a family that correlates otherwise,
+            or no such module is there to freeze.
     """
 
     def __init__(self, config: GenericConfig, renderer: Renderer) -> None:
@@ -81,6 +103,7 @@ class GenericRecipe:
         freeze(self.network, config.frozen)
         if self.network.outline is not None:
             self.network.outline.requires_grad_(False)  # a recipe of its own trains it
+        self._teacher = _teacher(config, renderer.device)
         self._renderer = renderer
         self._features = pool_features(config, renderer)
 
@@ -104,6 +127,7 @@ class GenericRecipe:
             inputs.diameter,
             config=self.config.losses,
             pose_ramp=min(1.0, (step + 1) / self.config.pose_ramp_steps),
+            taught=None if self._teacher is None else taught_correlation(self._teacher, inputs),
         )
 
     def make_optimizer(self) -> torch.optim.Optimizer:
@@ -140,6 +164,25 @@ def cycle_inputs(batch: TrainingBatch, features: FeatureCache, renderer: Rendere
     )
 
 
+def taught_correlation(teacher: RnnposeNetwork, inputs: CycleInputs) -> Float[Tensor, "M h w"]:
+    """What a teacher correlates the render's cells (M of them, of all items) with."""
+    with torch.no_grad():
+        pair, _ = teacher.encode(
+            inputs.render, inputs.photo, depth_centre=inputs.depth_centre, diameter=inputs.diameter
+        )
+    return pair.correlation.levels[0][:, 0]
+
+
+def _teacher(config: GenericConfig, device: torch.device) -> RnnposeNetwork | None:
+    if not config.teacher:
+        return None
+    network, _ = load_network(resolve_path(config.teacher), device=device)
+    if not isinstance(network, RnnposeNetwork):
+        raise ConfigError(f"teacher: {config.teacher} correlates otherwise: give weights of tiny, small or base")
+    network.mixed_precision = config.mixed_precision
+    return network.eval().requires_grad_(False)
+
+
 def _start_network(config: GenericConfig) -> RnnposeNetwork:
     """With random weights, or those that the configuration names."""
     if not config.initial:
@@ -149,7 +192,7 @@ def _start_network(config: GenericConfig) -> RnnposeNetwork:
     if not isinstance(network, RnnposeNetwork) or asked not in (None, network.config):
         raise ConfigError(
             f"initial: {config.initial} holds another network than network.* describes; leave network.* out to take "
-            "the file's, or give weights of the small or base family"
+            "the file's, or give weights of the tiny, small or base family"
         )
     return network.train().requires_grad_()
 

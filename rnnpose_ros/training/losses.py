@@ -28,6 +28,7 @@ class LossConfig:
     confidence: float = param(0.2, doc="Cross-entropy of the confidence", bounds=(0.0, 100.0))
     matching: float = param(0.3, doc="Cross-entropy of the raw correlation volume", bounds=(0.0, 100.0))
     descriptor: float = param(0.1, doc="InfoNCE of the descriptors", bounds=(0.0, 100.0))
+    teaching: float = param(0.3, doc="Divergence from the teacher's correlation, where there is one", bounds=(0.0, 100.0))
     temperature: float = param(0.1, doc="Of the descriptors' InfoNCE", bounds=(0.01, 10.0))
 
 
@@ -40,6 +41,7 @@ def refinement_losses(
     *,
     config: LossConfig,
     pose_ramp: float = 1.0,
+    taught: Float[Tensor, "M h w"] | None = None,
     stride: int = 8,
 ) -> Losses:
     """All losses of one cycle.
@@ -52,6 +54,7 @@ def refinement_losses(
         diameter: Metres.
         config: Weights.
         pose_ramp: Factor on the pose loss, 0..1, while the field is still random.
+        taught: A teacher's correlation of each render cell with the photograph's cells; None without a teacher.
         stride: Crop pixels per cell.
     """
     count = len(output.iterations)
@@ -82,6 +85,10 @@ def refinement_losses(
         + config.matching * matching
         + config.descriptor * descriptor
     )
+    teaching = torch.zeros((), device=diameter.device)
+    if taught is not None:
+        teaching = divergence(output.correlation[:, 0], taught, targets.covered)
+        total = total + config.teaching * teaching
     last = output.iterations[-1]
     endpoint = (last.target_uv - targets.target_uv).norm(dim=-1) / stride
     parts = {
@@ -91,6 +98,7 @@ def refinement_losses(
         "confidence": float(confidence.detach()),
         "matching": float(matching.detach()),
         "descriptor": float(descriptor.detach()),
+        **({} if taught is None else {"teaching": float(teaching.detach())}),
         "epe_cells": float(_mean(endpoint.detach(), targets.visible)),
     }
     return Losses(total=total, parts=parts)
@@ -127,6 +135,22 @@ def matching_entropy(logits: Float[Tensor, "M h w"], targets: FieldTargets, *, s
             picked = torch.gather(log_probability, 1, ((v + dv) * w + u + du)[:, None])[:, 0]
             loss = loss - share * picked
     return loss.mean()
+
+
+def divergence(
+    logits: Float[Tensor, "M h w"], taught: Float[Tensor, "M h w"], covered: Bool[Tensor, "B h w"]
+) -> Float[Tensor, ""]:
+    """Kullback-Leibler divergence of a teacher's distributions over the photograph's cells from the student's.
+
+    Of a cell whose match is ambiguous or hidden the truth names one place, the teacher how likely each is (Hinton,
+    Vinyals and Dean, Distilling the Knowledge in a Neural Network, 2015; temperature 1).
+    """
+    counted = covered.flatten()
+    if not counted.any():
+        return logits.sum() * 0.0
+    student = F.log_softmax(logits[counted].flatten(1), dim=1)
+    teacher = F.log_softmax(taught[counted].flatten(1), dim=1)
+    return F.kl_div(student, teacher, reduction="batchmean", log_target=True)
 
 
 def _mean(values: Float[Tensor, "B h w"], area: Float[Tensor, "B h w"] | Bool[Tensor, "B h w"]) -> Float[Tensor, ""]:

@@ -12,14 +12,14 @@ from rnnpose_ros.errors import ConfigError
 from rnnpose_ros.paths import resolve_path
 from rnnpose_ros.rendering.renderer import Renderer
 from rnnpose_ros.training.experiment import TrainingConfig
-from rnnpose_ros.training.generic_recipe import FinetuneConfig, GenericConfig, GenericRecipe
+from rnnpose_ros.training.generic_recipe import FinetuneConfig, GenericConfig, GenericRecipe, TinyConfig
 from rnnpose_ros.training.outline_recipe import OutlineConfig, OutlineRecipe
 from rnnpose_ros.training.paper_recipe import PaperRecipe
 from rnnpose_ros.training.paper_settings import PaperFinetuneConfig, PaperShortConfig, PaperTrainingConfig
 from rnnpose_ros.training.recipe import Recipe
 from rnnpose_ros.types import ObjectModel
 
-RECIPES = ("generic", "paper", "paper-short", "finetune", "outline")
+RECIPES = ("generic", "tiny", "paper", "paper-short", "finetune", "outline")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +45,10 @@ def make_recipe(
     """A recipe with its network allocated.
 
     Args:
-        name: ``generic`` (any mesh, from the start), ``paper`` (the published network, for given objects),
-            ``paper-short`` (the same in a few hundred cheap steps, to see that it learns),
-            ``finetune`` (from given weights of either family, encoders frozen), ``outline`` (adds the outline's
-            network to given weights of the small or base family).
+        name: ``generic`` (any mesh, from the start), ``tiny`` (the same of the student that tracks, taught by
+            ``small``), ``paper`` (the published network, for given objects), ``paper-short`` (the same in a few
+            hundred cheap steps, to see that it learns), ``finetune`` (from given weights of either family, encoders
+            frozen), ``outline`` (adds the outline's network to given weights of the 2D families).
         settings: Dotted names to values, of the loop and of the recipe.
         renderer: On the training device.
         objects: To train for; none means any.
@@ -72,6 +72,8 @@ def _entry(name: str, initial: Any) -> _Entry:
         return _Entry(PaperShortConfig(), PaperRecipe)
     if name == "outline":
         return _Entry(OutlineConfig(), _make_outline)
+    if name == "tiny":
+        return _Entry(TinyConfig(), _make_generic)
     if name == "generic":
         return _Entry(GenericConfig(), _make_generic)
     if initial and read_info(resolve_path(initial)).network.get("family") == "paper":
