@@ -21,7 +21,7 @@ from rnnpose_ros.ros.bags.output import BagOutput
 from rnnpose_ros.ros.bags.replay import BagReplay, ReplaySettings
 from rnnpose_ros.ros.bags.topics import ChosenTopics, TopicWishes, choose_topics
 from rnnpose_ros.ros.debug_pictures import DebugPainter
-from rnnpose_ros.ros.loading import load_engine, load_objects, picture_features
+from rnnpose_ros.ros.loading import load_engines, load_objects, picture_features
 from rnnpose_ros.ros.parameters import NodeConfig
 from rnnpose_ros.ros.pipeline import FrameAnswer, RefinementPipeline
 from rnnpose_ros.ros.reporter import Reporter
@@ -74,14 +74,14 @@ def refine_recording(run: BagRun) -> BagSummary:
         for role, name in roles.items():
             print(f"{role}: {name}", file=sys.stderr)
         objects = load_objects(run.config)
-        engine = load_engine(run.config)
+        engines = load_engines(run.config)
         reporter = Reporter(logger)
         frames = TransformTree()
         pipeline = RefinementPipeline(
-            run.config, engine, objects, image_topic=topics.image_name, reporter=reporter, frames=frames
+            run.config, engines, objects, image_topic=topics.image_name, reporter=reporter, frames=frames
         )
         replay = BagReplay(bag, topics, pipeline, frames, run.settings)
-        painter = DebugPainter(objects, lambda: picture_features(engine, run.config))
+        painter = DebugPainter(objects, lambda: picture_features(engines.full, run.config))
         started = time.perf_counter()
         with BagWriter(_folder_of_results(run), storage=run.storage) as writer:
             output = BagOutput(writer, objects, run.config, name=run.name)

@@ -68,7 +68,7 @@ def track_sequence(
         fps: Pictures a second, for what the tracker does by time.
         count: Of pictures; 0: all.
     """
-    from rnnpose_ros.ros.loading import for_tracking, load_engine, warm_up_programmes
+    from rnnpose_ros.ros.loading import load_engines, warm_up_programmes
     from rnnpose_ros.sources.perturbed import PerturbedPoses
     from rnnpose_ros.sources.recorded import FrameClock, RecordedPoses
     from rnnpose_ros.tracking.programme import refine_starts
@@ -77,9 +77,12 @@ def track_sequence(
 
     model, first, clock = sequence.object, min(sequence.poses), FrameClock(fps)
     objects = {model.label: model}
-    engine = load_engine(config)
-    short = for_tracking(engine, config)
-    warm_up_programmes(engine, config, objects)
+    engines = load_engines(config)
+    warm_up_programmes(engines, config, objects)
+
+    def refine(frame: ImageFrame, starts: Sequence[PoseHypothesis]) -> list[RefinementResult]:
+        return refine_starts(engines.full, frame, starts, objects, config.tracking, short=engines.short)
+
     tracker = Tracker(config.tracking, config.initial_pose, objects=objects)
     recorded = RecordedPoses(sequence.poses, label=model.label, clock=clock)
     begin = PerturbedPoses(recorded, clock=clock, seed=0, scale=_START_NOISE).propose_at(first)
@@ -88,12 +91,12 @@ def track_sequence(
         frame = ImageFrame(rgb=rgb, camera=sequence.camera)
         started = time.process_time()
         starts = tracker.begin_frame(round(_NS_PER_S * (1.0 + index / fps)), begin if index == first else [])
-        results = refine_starts(engine, frame, starts, objects, config.tracking, short=short)
+        results = refine(frame, starts)
         outcome = tracker.end_frame(results)
         answered = time.process_time()
         looks = tracker.begin_look()
         if looks:
-            tracker.end_look(refine_starts(engine, frame, looks, objects, config.tracking, short=short))
+            tracker.end_look(refine(frame, looks))
         yield TrackedPicture(
             programme=_programme(starts, results) + (", then short" if looks else ""),
             cpu_ms=1e3 * (time.process_time() - started),

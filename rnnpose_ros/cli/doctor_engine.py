@@ -109,10 +109,10 @@ def _judge(label: str, model: ObjectModel) -> Finding:
 
 
 def _check_refinement(config: NodeConfig, objects: Mapping[str, ObjectModel]) -> Iterator[Finding]:
-    from rnnpose_ros.ros.loading import choose_device, load_engine, warm_up
+    from rnnpose_ros.ros.loading import choose_device, load_engines, warm_up
 
     try:
-        engine = load_engine(config)
+        engine = load_engines(config).full
         times = []
         for _ in range(2):
             started = time.perf_counter()

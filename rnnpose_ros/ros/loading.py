@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -62,19 +63,47 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def load_engine(config: NodeConfig) -> PoseEngine:
-    """The engine that the configuration asks for, ready to refine.
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """What refines new objects, and what refines those that are tracked."""
+
+    full: PoseEngine
+    short: PoseEngine
+    """For tracked objects: the same network under another configuration, or a smaller one."""
+
+    @classmethod
+    def of_one(cls, engine: PoseEngine) -> Engines:
+        """One for all objects."""
+        return cls(engine, engine)
+
+    def under(self, config: NodeConfig) -> Engines:
+        """The same networks under changed dynamic parameters."""
+        if isinstance(self.full, FakeEngine):
+            return load_engines(config)
+        return Engines(self.full.with_config(config.refine), self.short.with_config(tracking_programme(config)))
+
+
+def load_engines(config: NodeConfig) -> Engines:
+    """The engines that the configuration asks for, ready to refine.
 
     Raises:
         RnnposeError: Device, engine, weights or renderer cannot be used.
     """
     if config.engine == "fake":
-        return FakeEngine(config.fake)
+        return Engines.of_one(FakeEngine(config.fake))
     device = choose_device(config.device)
     renderer = make_renderer(config.renderer, device)
-    weights = resolve_path(config.weights) if config.weights else own_weights(config) or default_weights()
     choose_engine(config.engine, device)  # before anything is loaded
-    plain, info = load_network(weights, device=device, precision=config.precision)
+    weights = resolve_path(config.weights) if config.weights else own_weights(config) or default_weights()
+    full = _load_refiner(weights, config, renderer)
+    light = full
+    if config.tracking.weights:
+        light = _load_refiner(resolve_path(config.tracking.weights), config, renderer)
+    return Engines(full, light.with_config(tracking_programme(config)))
+
+
+def _load_refiner(weights: Path, config: NodeConfig, renderer: Renderer) -> Refiner:
+    plain, info = load_network(weights, device=renderer.device, precision=config.precision)
     network = accelerate(plain, config.engine, threads=config.threads, precision=config.precision)
     calibration = Calibration.from_mapping(info.calibration)
     return Refiner(network, renderer, config.refine, calibration=calibration, kernels=kernels_of(network))
@@ -113,18 +142,12 @@ def check_same_weights(config: NodeConfig, loaded: Path | None) -> None:
     )
 
 
-def reconfigure(engine: PoseEngine, config: NodeConfig) -> PoseEngine:
-    """The same engine under changed dynamic parameters."""
-    return FakeEngine(config.fake) if isinstance(engine, FakeEngine) else engine.with_config(config.refine)
-
-
-def for_tracking(engine: PoseEngine, config: NodeConfig) -> PoseEngine | None:
-    """The engine for tracked objects where they are refined otherwise; None where the same engine does."""
+def tracking_programme(config: NodeConfig) -> RefinerConfig:
+    """How tracked objects are refined."""
     rounds = config.tracking.outline_rounds if config.tracking.outline_rounds >= 0 else config.refine.outline.rounds
     outline = dataclasses.replace(config.refine.outline, rounds=rounds)
     size = config.tracking.crop_size or config.refine.crop_size
-    refine = dataclasses.replace(config.refine, crop_size=size, outline=outline)
-    return None if refine == config.refine else engine.with_config(refine)
+    return dataclasses.replace(config.refine, crop_size=size, outline=outline)
 
 
 def warm_up(engine: PoseEngine, objects: Mapping[str, ObjectModel]) -> None:
@@ -148,14 +171,13 @@ def _grey_picture(objects: Mapping[str, ObjectModel]) -> tuple[ImageFrame, list[
     return frame, starts
 
 
-def warm_up_programmes(engine: PoseEngine, config: NodeConfig, objects: Mapping[str, ObjectModel]) -> None:
-    """:func:`warm_up` for new objects' programme, for glances, and for tracked ones' where their crops differ."""
-    warm_up(engine, objects)
-    if config.tracking.rivals and isinstance(engine, Glancer):
-        engine.glance(*_grey_picture(objects), objects)
-    tracking = for_tracking(engine, config)
-    if tracking is not None and config.tracking.crop_size not in (0, config.refine.crop_size):
-        warm_up(tracking, objects)
+def warm_up_programmes(engines: Engines, config: NodeConfig, objects: Mapping[str, ObjectModel]) -> None:
+    """:func:`warm_up` for new objects' programme, for glances, and for tracked ones' where their graphs differ."""
+    warm_up(engines.full, objects)
+    if config.tracking.rivals and isinstance(engines.full, Glancer):
+        engines.full.glance(*_grey_picture(objects), objects)
+    if config.tracking.weights or config.tracking.crop_size not in (0, config.refine.crop_size):
+        warm_up(engines.short, objects)
 
 
 def picture_features(engine: PoseEngine, config: NodeConfig) -> FeatureCache:

@@ -16,7 +16,7 @@ from typing import Any
 from rnnpose_ros.ros.camera_info import CameraReader
 from rnnpose_ros.ros.frame_lookups import FrameLookups
 from rnnpose_ros.ros.inputs import InitialPoseInbox, read_frame
-from rnnpose_ros.ros.loading import PoseEngine, for_tracking, reconfigure
+from rnnpose_ros.ros.loading import Engines
 from rnnpose_ros.ros.messages import stamp_ns
 from rnnpose_ros.ros.pairing import Order, Pair, StampOrder, StampPairing
 from rnnpose_ros.ros.parameters import NodeConfig
@@ -51,7 +51,7 @@ class RefinementPipeline:
 
     Args:
         config: Of the node.
-        engine: Refines.
+        engines: Refine.
         objects: By label.
         image_topic: Resolved name; tells rectified pictures where the configuration says auto.
         reporter: Where refusals are said and counted.
@@ -63,7 +63,7 @@ class RefinementPipeline:
     def __init__(
         self,
         config: NodeConfig,
-        engine: PoseEngine,
+        engines: Engines,
         objects: Mapping[str, ObjectModel],
         *,
         image_topic: str,
@@ -72,8 +72,7 @@ class RefinementPipeline:
         looks_beside: bool = False,
     ) -> None:
         self.config = config
-        self.engine = engine
-        self._short_engine = for_tracking(engine, config)
+        self.engines = engines
         self.reporter = reporter
         self._frames = TransformTree() if frames is None else frames
         self.poses = InitialPoseInbox(objects, config.initial_pose, frames=self._frames, reporter=reporter)
@@ -102,8 +101,7 @@ class RefinementPipeline:
     def reconfigure(self, config: NodeConfig) -> None:
         """Take up changed dynamic parameters, from the next picture on."""
         self.config = config
-        self.engine = reconfigure(self.engine, config)
-        self._short_engine = for_tracking(self.engine, config)
+        self.engines = self.engines.under(config)
         self._tracker.tracking, self._tracker.initial_pose = config.tracking, config.initial_pose
         self.poses.config = config.initial_pose
 
@@ -139,9 +137,7 @@ class RefinementPipeline:
         starts = self._tracker.begin_frame(frame.stamp_ns, poses)
         if not starts:
             self.reporter.count(Reason.NO_INITIAL_POSE)
-        results = refine_starts(
-            self.engine, frame, starts, self._objects, self.config.tracking, short=self._short_engine, trace=trace
-        )
+        results = self._refine(frame, starts, trace=trace)
         outcome = self._tracker.end_frame(results)
         self._last_frame = frame
         self._say_lost(outcome.lost)
@@ -159,13 +155,17 @@ class RefinementPipeline:
             return
         looks = self._tracker.begin_look()
         if looks:
-            look = partial(
-                refine_starts, self.engine, frame, looks, self._objects, self.config.tracking, short=self._short_engine
-            )
+            look = partial(self._refine, frame, looks)
             if self._beside is not None:
                 self._look = self._beside.submit(look)
             else:
                 self._say_lost(self._tracker.end_look(look()))
+
+    def _refine(
+        self, frame: ImageFrame, starts: Sequence[PoseHypothesis], *, trace: bool = False
+    ) -> list[RefinementResult]:
+        engines, tracking = self.engines, self.config.tracking
+        return refine_starts(engines.full, frame, starts, self._objects, tracking, short=engines.short, trace=trace)
 
     def _end_look(self) -> None:
         """Take what another thread found, once it is there."""

@@ -20,7 +20,7 @@ from rnnpose_ros.ros.frame_log import FrameLog
 from rnnpose_ros.ros.loading import (
     check_same_weights,
     choose_device,
-    load_engine,
+    load_engines,
     load_objects,
     own_weights,
     picture_features,
@@ -61,7 +61,7 @@ class RefinerSession:
         self._node, self._settings, self._reporter = node, settings, reporter
         config: NodeConfig = settings.current
         self._objects = load_objects(config)
-        self._engine = load_engine(config)
+        self._engines = load_engines(config)
         self._own_weights = own_weights(config)
         self._warm_up(self._objects)
         self._tf = TfListener(
@@ -74,7 +74,7 @@ class RefinerSession:
         self._output = PoseOutput(node, self._objects, frames=self._tf.frames, reporter=reporter)
         self._painter = DebugPainter(
             self._objects,
-            lambda: picture_features(self._engine, config),
+            lambda: picture_features(self._engines.full, config),
             colormap=lambda: settings.current.debug.colormap,
         )
         self._debug = DebugImages(node, self._painter)
@@ -193,7 +193,7 @@ class RefinerSession:
 
     def _warm_up(self, objects: ObjectLibrary) -> None:
         if self._settings.current.engine != "fake":
-            warm_up_programmes(self._engine, self._settings.current, objects)
+            warm_up_programmes(self._engines, self._settings.current, objects)
 
     def _serve(self, objects: ObjectLibrary) -> None:
         self._objects = objects
@@ -205,7 +205,7 @@ class RefinerSession:
     def _make_pipeline(self) -> RefinementPipeline:
         return RefinementPipeline(
             self._settings.current,
-            self._engine,
+            self._engines,
             self._objects,
             image_topic=self._node.resolve_topic_name("image"),
             reporter=self._reporter,

@@ -25,6 +25,11 @@ class TrackingConfig:
         unit="px",
         bounds=(0, 640),
     )
+    weights: str = param(
+        "",
+        doc="Weights for such a start, a path or package://; empty: the same as for a new object; "
+        "package://rnnpose_ros/models/weights/tiny.safetensors is quicker",
+    )
     outline_rounds: int = param(
         -1,
         doc="Fits to the outline for such a start; -1: refine.outline.rounds; 0, the quickest, only looks at it",

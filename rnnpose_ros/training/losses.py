@@ -28,7 +28,7 @@ class LossConfig:
     confidence: float = param(0.2, doc="Cross-entropy of the confidence", bounds=(0.0, 100.0))
     matching: float = param(0.3, doc="Cross-entropy of the raw correlation volume", bounds=(0.0, 100.0))
     descriptor: float = param(0.1, doc="InfoNCE of the descriptors", bounds=(0.0, 100.0))
-    teaching: float = param(0.3, doc="Divergence from the teacher's correlation, where there is one", bounds=(0.0, 100.0))
+    teaching: float = param(0.3, doc="Divergence from a teacher's correlation, if there is one", bounds=(0.0, 100.0))
     temperature: float = param(0.1, doc="Of the descriptors' InfoNCE", bounds=(0.01, 10.0))
 
 

@@ -23,7 +23,7 @@ from rnnpose_ros.config import build
 from rnnpose_ros.objects.library import object_from_mesh
 from rnnpose_ros.ros.frame_lookups import WaitingLookups, take_in
 from rnnpose_ros.ros.initial_poses import pose_count
-from rnnpose_ros.ros.loading import load_engine
+from rnnpose_ros.ros.loading import load_engines
 from rnnpose_ros.ros.messages import stamp_ns
 from rnnpose_ros.ros.outputs import pose_messages
 from rnnpose_ros.ros.pairing import Pair
@@ -109,7 +109,7 @@ class Fuzzed:
         frames = WaitingLookups(self._tree, timeout_s=lambda: _PATIENCE_S)
         self.pipeline = RefinementPipeline(
             self.config,
-            load_engine(self.config),
+            load_engines(self.config),
             self.objects,
             image_topic="/camera/image",
             reporter=self.reporter,

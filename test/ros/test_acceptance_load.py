@@ -18,6 +18,7 @@ import torch
 
 from rnnpose_ros.geometry.se3 import exp_se3
 from rnnpose_ros.ros.fake_engine import FakeEngine
+from rnnpose_ros.ros.loading import Engines
 from rnnpose_ros.ros.mailbox import MailboxCounts
 from rnnpose_ros.ros.messages import matrix_from_transform, pose_message
 from rnnpose_ros.ros.reasons import reason_lost
@@ -191,7 +192,7 @@ def test_a8_lost(graph: Graph, cube_mesh: Path, trouble: str) -> None:
 
     accounts = graph.listen(DiagnosticArray, "/diagnostics")
     refiner = graph.start_refiner(cube_mesh, tracking__max_lost_time=0.1)
-    refiner.pipeline.engine = engine = Troubled()
+    refiner.pipeline.engines = Engines.of_one(engine := Troubled())
     graph.send_pose(T0)
     stamps = [T0 + i * STEP for i in range(20)]
     for stamp in stamps[:5]:
@@ -244,7 +245,7 @@ class Gated(FakeEngine):
 def test_under_a_tenfold_overload_every_answer_is_about_the_newest_image(graph: Graph, cube_mesh: Path) -> None:
     """So no image waits longer than one of the camera's periods; nine of ten are dropped, and all of them counted."""
     refiner = graph.start_refiner(cube_mesh)
-    refiner.pipeline.engine = engine = Gated()
+    refiner.pipeline.engines = Engines.of_one(engine := Gated())
     graph.send_pose(T0)
     graph.send(T0)
     graph.wait_for(lambda: engine.stamps == [T0], "the engine to be busy")
@@ -310,7 +311,7 @@ def test_a_camera_that_was_gone_for_a_minute_is_used_again_within_two_images(gra
 
     clock = graph.publisher(Clock, "/clock")
     refiner = graph.start_refiner(cube_mesh, use_sim_time=True, input_is_rectified="false")
-    refiner.pipeline.engine = DotEngine()
+    refiner.pipeline.engines = Engines.of_one(DotEngine())
     graph.wait_for(clock.get_subscription_count, "the refiner to listen to /clock")
     sensor = Sensor()
     before = exp_se3(torch.tensor([0.02, -0.02, 0.5, 0.35, -0.5, 0.15], dtype=torch.float64))

@@ -20,6 +20,7 @@ from rnnpose_ros.geometry.rotations import quaternion_xyzw_from_matrix
 from rnnpose_ros.geometry.se3 import exp_so3, from_rotation_translation, log_so3, transform
 from rnnpose_ros.refinement.solver import SolverConfig, lm_step, pose_covariance
 from rnnpose_ros.ros.fake_engine import FakeEngine
+from rnnpose_ros.ros.loading import Engines
 from rnnpose_ros.types import ImageFrame, ObjectModel, PoseHypothesis, RefinementResult
 
 from .conftest import Graph
@@ -81,7 +82,7 @@ def test_a13_covariance(graph: Graph, cube_mesh: Path) -> None:
     refiner = graph.start_refiner(
         cube_mesh, tracking__max_gap=60.0, covariance__min_std_position=0.0, covariance__min_std_rotation=0.0
     )
-    refiner.pipeline.engine = NoisyEngine()
+    refiner.pipeline.engines = Engines.of_one(NoisyEngine())
     quaternion = quaternion_xyzw_from_matrix(TRUTH[:3, :3])
     graph.send_pose(T0, position=tuple(TRUTH[:3, 3].tolist()), quaternion=tuple(quaternion.tolist()))
     squared, inside = [], []

@@ -12,6 +12,7 @@ import torch
 
 from rnnpose_ros.geometry.rotations import rotation_angle
 from rnnpose_ros.geometry.se3 import exp_se3
+from rnnpose_ros.ros.loading import Engines
 from rnnpose_ros.ros.reasons import Reason
 
 from .conftest import Graph, image_message, info_message, poses_message, transform_message
@@ -60,7 +61,7 @@ def test_a4_rectification(graph: Graph, cube_mesh: Path, case: str) -> None:
 
     sensor = Sensor(**CAMERAS[case])
     refiner = graph.start_refiner(cube_mesh, input_is_rectified="true" if sensor.rectified else "false")
-    refiner.pipeline.engine = DotEngine()
+    refiner.pipeline.engines = Engines.of_one(DotEngine())
     start = poses_message(T0)
     start.detections[0].results[0].pose.pose = pose_message(START)
     graph.deliver(start)
@@ -83,7 +84,7 @@ def test_a4_rectification_of_compressed_pictures(graph: Graph, cube_mesh: Path, 
 
     graph.images = graph.publisher(CompressedImage, "image/compressed")
     refiner = graph.start_refiner(cube_mesh, image_transport="compressed")
-    refiner.pipeline.engine = DotEngine()
+    refiner.pipeline.engines = Engines.of_one(DotEngine())
     start = poses_message(T0)
     start.detections[0].results[0].pose.pose = pose_message(START)
     graph.deliver(start)
@@ -147,13 +148,13 @@ def test_a5_sync_with_shuffled_stamps(graph: Graph, cube_mesh: Path) -> None:
     """Nothing is paired wrongly: each info says in its focal length which image it belongs to."""
     refiner = graph.start_refiner(cube_mesh)
     seen: list[tuple[int, float]] = []
-    refine = refiner.pipeline.engine.refine
+    refine = refiner.pipeline.engines.full.refine
 
     def watch(frame: Any, *args: Any, **options: Any) -> Any:
         seen.append((frame.stamp_ns, float(frame.camera.K[0, 0, 0])))
         return refine(frame, *args, **options)
 
-    refiner.pipeline.engine.refine = watch
+    refiner.pipeline.engines.full.refine = watch
     graph.send_pose(T0)
     rng = random.Random(5)
     for block in range(8):

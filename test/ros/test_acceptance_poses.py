@@ -15,6 +15,7 @@ from torch import Tensor
 
 from rnnpose_ros.geometry.rotations import quaternion_xyzw_from_matrix, rotation_angle
 from rnnpose_ros.geometry.se3 import exp_se3
+from rnnpose_ros.ros.loading import Engines
 from rnnpose_ros.types import (
     ImageFrame,
     ObjectModel,
@@ -216,7 +217,7 @@ def test_a9_symmetric(graph: Graph, cube_mesh: Path, tmp_path: Path, symmetries:
     described = tmp_path / "object.yaml"
     described.write_text(f"label: cube\nmesh: {cube_mesh}\nmesh_scale: 1.0\nsymmetries:\n  {symmetries}\n")
     refiner = graph.start_refiner(described)
-    refiner.pipeline.engine = Dizzy()
+    refiner.pipeline.engines = Engines.of_one(Dizzy())
     poses = []
     for i in range(15):
         half_turn = (0.0, 0.0, 1.0, 0.0) if i % 2 else (0.0, 0.0, 0.0, 1.0)

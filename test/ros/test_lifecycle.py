@@ -112,14 +112,14 @@ def test_the_state_can_be_asked_for_while_the_node_loads(
     from rnnpose_ros.ros import session
 
     loading, go_on = threading.Event(), threading.Event()
-    real = session.load_engine
+    real = session.load_engines
 
     def slow_load(config: Any) -> Any:
         loading.set()
         assert go_on.wait(20.0)
         return real(config)
 
-    monkeypatch.setattr(session, "load_engine", slow_load)
+    monkeypatch.setattr(session, "load_engines", slow_load)
     refiner = graph.add_refiner(cube_mesh)
     assert loading.wait(10.0)
     try:
@@ -166,7 +166,7 @@ def test_an_unexpected_failure_is_said_and_leaves_the_node_unconfigured(
         raise ZeroDivisionError("planted")
 
     graph.add_refiner(cube_mesh, autostart=False)
-    monkeypatch.setattr(session, "load_engine", broken)
+    monkeypatch.setattr(session, "load_engines", broken)
     assert not change_state(graph, CONFIGURE)
     assert state(graph) == "unconfigured"
     assert "cannot configure, which is a fault of this program: ZeroDivisionError: planted" in capfd.readouterr().err

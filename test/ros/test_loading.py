@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
+from rnnpose_ros.checkpoints.checkpoint import CheckpointInfo, describe, save_checkpoint
 from rnnpose_ros.config import build
 from rnnpose_ros.errors import AssetError, BackendUnavailableError, CheckpointError, ConfigError
+from rnnpose_ros.networks.rnnpose_network import TINY, RnnposeNetwork
 from rnnpose_ros.refinement.outline import OutlineConfig
 from rnnpose_ros.refinement.refiner import Refiner
-from rnnpose_ros.ros.loading import check_same_weights, for_tracking, load_engine, load_objects, own_weights
+from rnnpose_ros.ros.loading import check_same_weights, load_engines, load_objects, own_weights
 from rnnpose_ros.ros.parameters import NodeConfig
 
 
@@ -25,7 +28,7 @@ def folder(tmp_path: Path, cube_mesh: Path) -> Path:
 
 def test_a_renderer_that_is_not_installed_stops_the_node_and_is_not_replaced(without_pytorch3d):
     with pytest.raises(BackendUnavailableError, match="build it from source"):
-        load_engine(build(NodeConfig, {"renderer": "pytorch3d", "device": "cpu"}))
+        load_engines(build(NodeConfig, {"renderer": "pytorch3d", "device": "cpu"}))
 
 
 def test_an_unknown_renderer_is_refused_with_the_known_ones():
@@ -68,7 +71,7 @@ def test_an_object_brings_its_own_weights_and_many_share_the_packaged_ones(
     assert own_weights(NodeConfig(objects_file=str(folder / "mug"))) == own
     assert own_weights(NodeConfig(objects_file=str(folder), object_ids=("mug",))) == own
     with pytest.raises(CheckpointError, match=r"no weights at .*mug\.safetensors"):
-        load_engine(NodeConfig(objects_file=str(folder / "mug"), device="cpu"))
+        load_engines(NodeConfig(objects_file=str(folder / "mug"), device="cpu"))
     assert caplog.text == ""
     assert own_weights(NodeConfig(objects_file=str(folder))) is None
     assert "mug: made with weights of their own" in caplog.text
@@ -88,12 +91,37 @@ def test_objects_that_want_other_weights_are_not_taken_while_running(folder: Pat
         check_same_weights(box, own_weights(mug))
 
 
-def test_tracked_objects_have_an_engine_of_their_own_only_where_they_are_refined_otherwise() -> None:
-    engine = load_engine(build(NodeConfig, {"device": "cpu"}))
-    assert for_tracking(engine, build(NodeConfig, {})) is None
-    quick = for_tracking(engine, build(NodeConfig, {"tracking.crop_size": 160, "tracking.outline_rounds": 0}))
-    assert isinstance(engine, Refiner)
-    assert isinstance(quick, Refiner)
-    assert (quick.config.crop_size, quick.config.outline.rounds) == (160, 0)
-    assert quick.network is engine.network
-    assert engine.config.outline.rounds == OutlineConfig().rounds
+def test_tracked_objects_are_refined_by_the_same_network_in_a_programme_of_their_own() -> None:
+    settings = {"device": "cpu", "tracking.crop_size": 160, "tracking.outline_rounds": 0}
+    same = load_engines(build(NodeConfig, {"device": "cpu"}))
+    engines = load_engines(build(NodeConfig, settings))
+    assert isinstance(same.full, Refiner)
+    assert isinstance(same.short, Refiner)
+    assert same.short.config == same.full.config
+    assert isinstance(engines.full, Refiner)
+    assert isinstance(engines.short, Refiner)
+    assert (engines.short.config.crop_size, engines.short.config.outline.rounds) == (160, 0)
+    assert engines.full.config.outline.rounds == OutlineConfig().rounds
+    assert engines.short.network is engines.full.network
+    assert engines.short.features is engines.full.features
+    again = engines.under(build(NodeConfig, {**settings, "refine.cycles": 2, "tracking.iterations": 2}))
+    assert isinstance(again.full, Refiner)
+    assert isinstance(again.short, Refiner)
+    assert (again.full.config.cycles, again.short.config.cycles, again.short.config.crop_size) == (2, 2, 160)
+    assert again.short.network is engines.full.network
+
+
+def test_tracked_objects_may_have_a_smaller_network(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network, weights = RnnposeNetwork(TINY), tmp_path / "tiny.safetensors"
+    save_checkpoint(weights, network, CheckpointInfo(network=describe(network), provenance={}))
+    engines = load_engines(build(NodeConfig, {"device": "cpu", "tracking.weights": str(weights)}))
+    assert isinstance(engines.full, Refiner)
+    assert isinstance(engines.short, Refiner)
+    assert engines.short.network is not engines.full.network
+    assert engines.short.renderer is engines.full.renderer
+    again = engines.under(build(NodeConfig, {"device": "cpu", "tracking.weights": str(weights), "refine.cycles": 2}))
+    assert isinstance(again.short, Refiner)
+    assert again.short.network is engines.short.network
+    with pytest.raises(CheckpointError, match="no weights at"):
+        load_engines(build(NodeConfig, {"device": "cpu", "tracking.weights": str(tmp_path / "none.safetensors")}))

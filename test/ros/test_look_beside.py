@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from rnnpose_ros.ros.fake_engine import FakeEngine
+from rnnpose_ros.ros.loading import Engines
 from rnnpose_ros.types import ImageFrame, ObjectModel, PoseHypothesis, RefinementResult
 
 from .conftest import Graph
@@ -68,7 +69,7 @@ def _measured(result: RefinementResult) -> RefinementResult:
 @pytest.fixture
 def engine(graph: Graph, cube_mesh: Path) -> Looked:
     refiner = graph.start_refiner(cube_mesh, tracking__network_period=0.05, tracking__rivals=0)
-    refiner.pipeline.engine = made = Looked()
+    refiner.pipeline.engines = Engines.of_one(made := Looked())
     graph.send_pose(T0)
     assert len(graph.round_trip(T0).detections) == 1
     return made

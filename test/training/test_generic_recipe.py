@@ -49,15 +49,42 @@ def test_initial_weights_of_another_network_are_refused(
         tiny_recipe({"initial": str(tmp_path / "weights.safetensors"), "network.hidden_channels": 32})
 
 
+def test_a_student_learns_its_teachers_correlation(
+    tiny_recipe: TinyRecipe, make_trainer: Callable[..., Trainer], tmp_path: Path
+) -> None:
+    make_trainer(tmp_path, {"seed": 9}).save()
+    taught = {"teacher": str(tmp_path / "weights.safetensors"), "losses.matching": 0.0, "learning_rate": 1e-2}
+    alone = {name: 0.0 for name in ("losses.flow", "losses.pose", "losses.confidence", "losses.descriptor")}
+    recipe = tiny_recipe({**taught, **alone, "losses.teaching": 1.0}, name="tiny")
+    trainer = Trainer(recipe, WarpRenderer("cpu"), tmp_path / "student")
+    batch = trainer.streams[0].batch(STAGE)
+    random = torch.Generator().manual_seed(0)
+
+    def teaching() -> float:
+        return recipe.losses(batch, iterations=1, step=0, random=random).parts["teaching"]
+
+    before = teaching()
+    for _ in range(8):
+        trainer.train_step(0.5, STAGE)
+    assert teaching() < 0.8 * before
+    assert not any("teacher" in name for name in recipe.network.state_dict())
+    with pytest.raises(ConfigError, match="correlates otherwise: give weights of tiny, small or base"):
+        tiny_recipe({"teacher": str(_paper_weights(tmp_path))}, name="tiny")
+
+
+def _paper_weights(folder: Path) -> Path:
+    network = PaperNetwork()
+    save_checkpoint(folder / "paper.safetensors", network, CheckpointInfo(network=describe(network), provenance={}))
+    return folder / "paper.safetensors"
+
+
 def test_a_module_that_cannot_be_frozen_is_named(tiny_recipe: TinyRecipe) -> None:
     with pytest.raises(ConfigError, match="no module 'encoder'; it has features, context"):
         tiny_recipe({"frozen": "encoder"})
 
 
 def test_an_unknown_recipe_is_named() -> None:
-    with pytest.raises(
-        ConfigError, match="unknown recipe 'best': expected one of generic, paper, paper-short, finetune, outline"
-    ):
+    with pytest.raises(ConfigError, match="unknown recipe 'best': expected one of generic, tiny, paper"):
         make_recipe("best", {}, WarpRenderer("cpu"))
 
 

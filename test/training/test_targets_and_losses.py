@@ -10,7 +10,7 @@ import torch
 from rnnpose_ros.data.synthetic.scene import SceneGenerator
 from rnnpose_ros.geometry.camera import pixel_grid
 from rnnpose_ros.rendering.warp_renderer import WarpRenderer
-from rnnpose_ros.training.losses import matching_entropy, point_alignment
+from rnnpose_ros.training.losses import divergence, matching_entropy, point_alignment
 from rnnpose_ros.training.targets import FieldTargets, field_targets
 from rnnpose_ros.types import TrainingBatch
 
@@ -69,3 +69,14 @@ def test_matching_entropy_of_the_right_answer_is_zero_and_of_no_idea_is_log_of_t
     assert float(matching_entropy(sure, targets, stride=8)) < 1e-4
     undecided = matching_entropy(torch.zeros(64, 8, 8), targets, stride=8)
     assert math.isclose(float(undecided), math.log(64), rel_tol=1e-5)
+
+
+def test_the_divergence_from_a_teacher_counts_covered_cells_and_ends_where_they_agree() -> None:
+    taught = torch.randn(4, 2, 2, generator=torch.Generator().manual_seed(0))
+    covered = torch.tensor([[[True, False], [True, False]]])
+    elsewhere = torch.where(covered.flatten()[:, None, None], taught + 5.0, -taught)
+    assert float(divergence(elsewhere, taught, covered)) == pytest.approx(0.0, abs=1e-6), "a constant is no opinion"
+    p = taught[[0, 2]].flatten(1).softmax(1)
+    by_hand = float((p * (4.0 * p).log()).sum(1).mean())
+    assert float(divergence(torch.zeros(4, 2, 2), taught, covered)) == pytest.approx(by_hand, rel=1e-5)
+    assert float(divergence(taught, taught, covered & False)) == 0.0

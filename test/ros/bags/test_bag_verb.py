@@ -280,7 +280,7 @@ def test_the_topics_are_listed(tmp_path: Path, capsys: Any) -> None:
 
 def test_poses_equal_the_librarys_own_to_the_bit(tmp_path: Path) -> None:
     from rnnpose_ros.ros.camera_info import CameraReader
-    from rnnpose_ros.ros.loading import load_engine
+    from rnnpose_ros.ros.loading import load_engines
     from rnnpose_ros.ros.parameters import NodeConfig
     from rnnpose_ros.types import ImageFrame, PoseHypothesis
 
@@ -308,7 +308,7 @@ def test_poses_equal_the_librarys_own_to_the_bit(tmp_path: Path) -> None:
     transforms = [t for m in read_all(tmp_path / "out" / "poses")["/tf"] for t in m.transforms]
     assert [stamp_ns(t.header.stamp) for t in transforms] == list(stamps.values())
 
-    engine = load_engine(build(NodeConfig, settings))
+    engine = load_engines(build(NodeConfig, settings)).full
     camera = CameraReader().read(info, image_width=640, image_height=480).intrinsics
     for i, transform in zip(indices, transforms, strict=True):
         # The rough pose went through a quaternion on its way, as every message does.
