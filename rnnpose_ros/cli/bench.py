@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _STANDARD_OBJECT = "package://rnnpose_ros/models/sequences/tea_box"
 _STANDARD_FACES = (5120, 20480)
-_WHOLE_WORK = ("settled_px=0", "settled_step=0", "restarts.count=0")
+_WHOLE_WORK = ("settled_px=0", "settled_step=0", "restarts.count=0", "opinions.count=0")
 """Every refinement does all of its cycles once, whatever it finds."""
 _PLOT_OBJECTS = (1, 2, 4, 8, 16)
 _PLOT_FACES = (1280, 5120, 20480, 81920)

@@ -25,6 +25,7 @@ from rnnpose_ros.refinement.features import FeatureCache, ObjectFeatures
 from rnnpose_ros.refinement.following import follow
 from rnnpose_ros.refinement.iteration_trace import describe_iterations
 from rnnpose_ros.refinement.kernels import Kernels
+from rnnpose_ros.refinement.opinions import OpinionConfig, ask_again
 from rnnpose_ros.refinement.outline import OutlineConfig, fit_to_outline
 from rnnpose_ros.refinement.restarts import Refine, RestartConfig, finish_best, try_again
 from rnnpose_ros.refinement.solution import solution
@@ -93,6 +94,7 @@ class RefinerConfig:
     alignment: AlignmentConfig = AlignmentConfig()
     outline: OutlineConfig = OutlineConfig()
     restarts: RestartConfig = RestartConfig()
+    opinions: OpinionConfig = OpinionConfig()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +158,7 @@ class Refiner:
             frame: Rectified colour image with its camera.
             hypotheses: Rough poses, camera frame of ``frame``.
             objects: What is known of each label.
-            cycles: Instead of the configured number; nothing is tried again then.
+            cycles: Instead of the configured number; nothing is tried again then, nor second opinions asked for.
             iterations: Instead of the configured number.
             trace: Keep every iteration in the results, for pictures.
 
@@ -169,15 +171,24 @@ class Refiner:
         """
         refine = self._refining(frame, hypotheses, objects, iterations=iterations, trace=trace)
         results = refine(hypotheses, cycles or self.config.cycles)
-        restarts = self.config.restarts
-        if cycles is not None or restarts.count == 0 or isinstance(self.network, PaperNetwork):
+        if cycles is not None or isinstance(self.network, PaperNetwork):
             return results
-        return [
-            try_again(h, r, objects[h.label], refine=refine, cycles=self.config.cycles, config=restarts)
-            if r.measures is not None and r.score < restarts.below_score
-            else r
-            for h, r in zip(hypotheses, results, strict=True)
-        ]
+        return [self._reconsider(h, r, objects[h.label], refine) for h, r in zip(hypotheses, results, strict=True)]
+
+    def _reconsider(
+        self, hypothesis: PoseHypothesis, result: RefinementResult, model: ObjectModel, refine: Refine
+    ) -> RefinementResult:
+        """Tries again where the result is poor, and asks for second opinions where it is not beyond doubt."""
+        restarts, opinions = self.config.restarts, self.config.opinions
+        if restarts.count and result.measures is not None and result.score < restarts.below_score:
+            cycles = self.config.cycles
+            result = try_again(hypothesis, result, model, refine=refine, cycles=cycles, config=restarts)
+        if opinions.count and result.is_usable and result.score < opinions.below_score:
+            result = ask_again(
+                result, model, refine=refine, config=opinions, calibration=self.calibration,
+                min_score=self.config.min_score,
+            )  # fmt: skip
+        return result
 
     @torch.inference_mode()
     def refine_best(

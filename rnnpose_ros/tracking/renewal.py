@@ -10,9 +10,9 @@ from torch import Tensor
 
 from rnnpose_ros.geometry.se3 import inverse
 from rnnpose_ros.refinement.status import SCORE_MEASURES
+from rnnpose_ros.refinement.symmetric_pose import nearest_member
 from rnnpose_ros.tracking.motion import carried_on, velocity
 from rnnpose_ros.tracking.search import SHORT_TRIES
-from rnnpose_ros.tracking.symmetric_pose import nearest_member
 from rnnpose_ros.tracking.track import Track
 from rnnpose_ros.tracking.tracking_config import LEAST_AGREEMENT, TrackingConfig
 from rnnpose_ros.types import ObjectModel, PoseHypothesis, RefinementResult, RefinementStatus

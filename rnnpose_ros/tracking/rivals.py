@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from rnnpose_ros.refinement.restarts import poses_around, support
+from rnnpose_ros.refinement.symmetric_pose import is_twin
 from rnnpose_ros.tracking.engine import Engine, Glancer
 from rnnpose_ros.tracking.renewal import worth
-from rnnpose_ros.tracking.symmetric_pose import is_twin
 from rnnpose_ros.tracking.track import RECHECK_SOURCE
 from rnnpose_ros.tracking.tracking_config import TrackingConfig
 from rnnpose_ros.tracking.trust import doubted

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from rnnpose_ros.refinement.symmetric_pose import is_twin
 from rnnpose_ros.tracking.association import associate
 from rnnpose_ros.tracking.renewal import (
     carried_along,
@@ -21,7 +22,6 @@ from rnnpose_ros.tracking.renewal import (
     worth,
 )
 from rnnpose_ros.tracking.search import SHORT_TRIES, SearchBudget
-from rnnpose_ros.tracking.symmetric_pose import is_twin
 from rnnpose_ros.tracking.track import (
     RECHECK_SOURCE,
     TRACK_SOURCE,

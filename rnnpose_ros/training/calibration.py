@@ -16,6 +16,7 @@ from rnnpose_ros.data.synthetic.scene import SceneGenerator
 from rnnpose_ros.evaluation.metrics import add
 from rnnpose_ros.evaluation.score_quality import CHI2_6_95, RIGHT_DIAMETERS, auroc, expected_calibration_error
 from rnnpose_ros.geometry.se3 import inverse, log_so3
+from rnnpose_ros.refinement.opinions import OpinionConfig
 from rnnpose_ros.refinement.refiner import Refiner
 from rnnpose_ros.refinement.restarts import RestartConfig
 from rnnpose_ros.refinement.status import SCORE_MEASURES, Calibration
@@ -55,15 +56,16 @@ class CalibrationReport:
 def calibrate(refiner: Refiner, *, scenes: int, seed: int) -> CalibrationReport:
     """Refines scenes that training never drew and fits the constants.
 
-    A third of the cases are traps, see :class:`~rnnpose_ros.training.traps.Trap`. Nothing is tried again meanwhile:
-    whether to do so is what the score is for.
+    A third of the cases are traps, see :class:`~rnnpose_ros.training.traps.Trap`. Nothing is tried again meanwhile, and
+    no second opinion asked for: whether to do so is what the score is for.
 
     Args:
         refiner: Whose calibration is to be found.
         scenes: How many.
         seed: Of the scenes; use one that training did not.
     """
-    once = refiner.with_config(replace(refiner.config, restarts=RestartConfig(count=0)))
+    alone = replace(refiner.config, restarts=RestartConfig(count=0), opinions=OpinionConfig(count=0))
+    once = refiner.with_config(alone)
     return fit_calibration(list(_cases(once, scenes=scenes, seed=seed)))
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from rnnpose_ros.geometry.rotations import rotation_angle
 from rnnpose_ros.geometry.se3 import exp_se3, increment_about, transform
 from rnnpose_ros.objects.symmetry import turn_about_axes
-from rnnpose_ros.tracking.symmetric_pose import nearest_member
+from rnnpose_ros.refinement.symmetric_pose import nearest_member
 from rnnpose_ros.types import RefinementResult, RefinementStatus
 
 from .conftest import Run, box, detected, pose
