@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import json
 import math
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,14 +18,21 @@ if TYPE_CHECKING:
     from rnnpose_ros.evaluation.traps import TrapPictureResult
     from rnnpose_ros.tracking.tracking_config import TrackingConfig
 
-_WRITE_EVERY = 40
-"""Pictures."""
+_WRITE_EVERY_S = 60.0
 
 
 def add_traps(stages: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the stage."""
     parser = stages.add_parser("traps", help="count wrong poses that would be published, on pictures made to tempt")
     parser.add_argument("--pictures", type=int, default=1000, help="how many (default: %(default)s)")
+    parser.add_argument("--published", type=int, help="go on until so many poses were published, instead")
+    parser.add_argument(
+        "--follow",
+        type=int,
+        default=0,
+        help="as long as something is published, an episode of four pictures goes on for so many more at most; "
+        "no answer is due for them (default: %(default)s)",
+    )
     parser.add_argument("--mesh", type=Path, action="append", default=[], help="an object; default: random ones")
     parser.add_argument("--seed", type=int, default=0, help="of the pictures")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the counts and every answer as JSON")
@@ -49,14 +57,19 @@ def run(args: argparse.Namespace) -> int:
     refiner = refiner_of(args)
     scenes = TrapScenes(refiner.renderer, models=[load_object(path) for path in args.mesh], seed=args.seed)
     results: list[TrapPictureResult] = []
-    began = time.monotonic()
+    began = written = time.monotonic()
+    asked, done = args.published or args.pictures, 0
+    pictures = sys.maxsize if args.published else args.pictures
     with ProgressLine("traps") as line:
-        for result in run_traps(refiner, scenes, pictures=args.pictures, config=config):
+        for result in run_traps(refiner, scenes, pictures=pictures, config=config, follow=args.follow):
             results.append(result)
-            left = remaining_time(began, done=len(results), missing=args.pictures - len(results))
-            line.show(f"{len(results)}/{args.pictures}{left}")
-            if len(results) % _WRITE_EVERY == 0:
+            done += sum(answer.published for answer in result.answers) if args.published else 1
+            line.show(f"{done}/{asked}{remaining_time(began, done=done, missing=asked - done)}")
+            if time.monotonic() - written > _WRITE_EVERY_S:
                 _write(args, results, config)
+                written = time.monotonic()
+            if done >= asked:
+                break
     _write(args, results, config)
     print(_table(results))
     return 0
@@ -66,7 +79,12 @@ def _write(args: argparse.Namespace, results: Sequence[TrapPictureResult], confi
     """What was seen so far: a long run that is stopped has not run for nothing."""
     if args.out is None:
         return
-    settings = {"seed": args.seed, "tracking": dataclasses.asdict(config), "meshes": [str(m) for m in args.mesh]}
+    settings = {
+        "seed": args.seed,
+        "follow": args.follow,
+        "tracking": dataclasses.asdict(config),
+        "meshes": [str(m) for m in args.mesh],
+    }
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(_report(results, settings), indent=1))
 

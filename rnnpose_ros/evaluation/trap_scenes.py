@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -60,6 +60,16 @@ class TrapEpisode:
     kind: str
     label: str
     pictures: tuple[TrapPicture, ...]
+
+
+def seen_again(episode: TrapEpisode, index: int) -> TrapPicture:
+    """The scene of an episode's last picture, some pictures later: another readout, the same said about it.
+
+    No answer is due for it. Always the same for the same episode and index.
+    """
+    last = episode.pictures[-1]
+    rng = np.random.default_rng([last.frame.stamp_ns, index])
+    return replace(last, frame=_frame(last.frame.rgb.numpy(), last.frame.camera, index, rng), is_fair=False)
 
 
 class TrapScenes:

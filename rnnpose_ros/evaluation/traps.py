@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from rnnpose_ros.evaluation.score_quality import CHI2_6_95, RIGHT_DIAMETERS
-from rnnpose_ros.evaluation.trap_scenes import TrapEpisode
+from rnnpose_ros.evaluation.trap_scenes import TrapEpisode, TrapPicture, seen_again
 from rnnpose_ros.evaluation.trap_trials import TrapTrial, pose_errors, trap_trial
 from rnnpose_ros.tracking.engine import Engine
 from rnnpose_ros.tracking.programme import refine_starts
@@ -65,7 +65,7 @@ class TrapPictureResult:
 
 
 def run_traps(
-    engine: Engine, scenes: Episodes, *, pictures: int, config: TrackingConfig
+    engine: Engine, scenes: Episodes, *, pictures: int, config: TrackingConfig, follow: int = 0
 ) -> Iterator[TrapPictureResult]:
     """Plays episodes, each to a fresh tracker, until so many pictures were seen.
 
@@ -74,13 +74,21 @@ def run_traps(
         scenes: Of the pictures.
         pictures: At least so many; the last episode is finished.
         config: What is published.
+        follow: As long as something is published, an episode goes on for so many further pictures at most.
     """
     seen = number = 0
     while seen < pictures:
         episode = scenes.episode(number)
-        yield from _play(engine, episode, scenes.objects, config, number=number)
-        seen += len(episode.pictures)
+        for result in _play(engine, episode, scenes.objects, config, number=number, follow=follow):
+            yield result
+            seen += 1
         number += 1
+
+
+def _pictures(episode: TrapEpisode, follow: int) -> Iterator[TrapPicture]:
+    yield from episode.pictures
+    count = len(episode.pictures)
+    yield from (seen_again(episode, index) for index in range(count, count + follow))
 
 
 def _play(
@@ -90,10 +98,11 @@ def _play(
     config: TrackingConfig,
     *,
     number: int,
+    follow: int,
 ) -> Iterator[TrapPictureResult]:
     tracker = Tracker(config, objects=objects)
     model = objects[episode.label]
-    for index, picture in enumerate(episode.pictures):
+    for index, picture in enumerate(_pictures(episode, follow)):
         starts = tracker.begin_frame(picture.frame.stamp_ns, picture.starts)
         results = refine_starts(engine, picture.frame, starts, objects, config)
         trials = tuple(
@@ -121,6 +130,8 @@ def _play(
         if looks := tracker.begin_look():
             tracker.end_look(refine_starts(engine, picture.frame, looks, objects, config))
         yield TrapPictureResult(episode.kind, picture.is_fair, tuple(answers), trials)
+        if index + 1 >= len(episode.pictures) and not outcome.tracked:
+            return
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,16 +173,27 @@ class Refiner:
         results = refine(hypotheses, cycles or self.config.cycles)
         if cycles is not None or isinstance(self.network, PaperNetwork):
             return results
-        return [self._reconsider(h, r, objects[h.label], refine) for h, r in zip(hypotheses, results, strict=True)]
+        polish = __import__("os").environ.get("POLISH") == "1"
+        begin = self._refining(frame, hypotheses, objects, iterations=iterations, trace=trace, polish=polish)
+        return [
+            self._reconsider(h, r, objects[h.label], begin=begin, refine=refine)
+            for h, r in zip(hypotheses, results, strict=True)
+        ]
 
     def _reconsider(
-        self, hypothesis: PoseHypothesis, result: RefinementResult, model: ObjectModel, refine: Refine
+        self,
+        hypothesis: PoseHypothesis,
+        result: RefinementResult,
+        model: ObjectModel,
+        *,
+        begin: Refine,
+        refine: Refine,
     ) -> RefinementResult:
         """Tries again where the result is poor, and asks for second opinions where it is not beyond doubt."""
         restarts, opinions = self.config.restarts, self.config.opinions
         if restarts.count and result.measures is not None and result.score < restarts.below_score:
             cycles = self.config.cycles
-            result = try_again(hypothesis, result, model, refine=refine, cycles=cycles, config=restarts)
+            result = try_again(hypothesis, result, model, begin=begin, refine=refine, cycles=cycles, config=restarts)
         if opinions.count and result.is_usable and result.score < opinions.below_score:
             result = ask_again(
                 result, model, refine=refine, config=opinions, calibration=self.calibration,
@@ -226,7 +237,7 @@ class Refiner:
         if len(labels) != 1 or keep < 1:
             raise InputError(f"expected starts of one object and at least 1 to keep, got objects {labels}, keep {keep}")
         refine = self._refining(frame, hypotheses, objects, iterations=iterations, trace=trace)
-        return finish_best(hypotheses, refine=refine, cycles=cycles or self.config.cycles, keep=keep)
+        return finish_best(hypotheses, first=refine, refine=refine, cycles=cycles or self.config.cycles, keep=keep)
 
     @torch.inference_mode()
     def follow(

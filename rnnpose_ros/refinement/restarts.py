@@ -90,20 +90,21 @@ def support(result: RefinementResult) -> float:
 
 
 def finish_best(
-    hypotheses: Sequence[PoseHypothesis], *, refine: Refine, cycles: int, keep: int = 1
+    hypotheses: Sequence[PoseHypothesis], *, first: Refine, refine: Refine, cycles: int, keep: int = 1
 ) -> list[RefinementResult]:
     """Refines several starts of one object: all for one cycle, those that the photograph supports best to the end.
 
     Args:
         hypotheses: Where the object may be.
-        refine: Refines hypotheses in batches.
+        first: Refines them for that cycle.
+        refine: Refines the others to the end.
         cycles: Of a whole refinement.
         keep: How many are refined to the end.
 
     Returns:
         The results of those, the best supported first; see :func:`support`.
     """
-    tried = sorted(zip(hypotheses, refine(hypotheses, 1), strict=True), key=lambda pair: -support(pair[1]))[:keep]
+    tried = sorted(zip(hypotheses, first(hypotheses, 1), strict=True), key=lambda pair: -support(pair[1]))[:keep]
     results = [first for _, first in tried]
     going = [i for i, first in enumerate(results) if first.measures is not None]
     if cycles > 1 and going:
@@ -118,6 +119,7 @@ def try_again(
     first: RefinementResult,
     model: ObjectModel,
     *,
+    begin: Refine,
     refine: Refine,
     cycles: int,
     config: RestartConfig,
@@ -128,7 +130,8 @@ def try_again(
         hypothesis: The rough pose.
         first: What came of it.
         model: The object.
-        refine: Refines hypotheses in batches.
+        begin: Refines all of them for a cycle.
+        refine: Refines those that it made the most of.
         cycles: Of a whole refinement.
         config: See :class:`RestartConfig`.
 
@@ -137,7 +140,7 @@ def try_again(
     """
     poses = restart_poses(hypothesis.T_camera_object, model, config)
     starts = [dataclasses.replace(hypothesis, T_camera_object=T) for T in poses]
-    return max(first, *finish_best(starts, refine=refine, cycles=cycles, keep=config.keep), key=support)
+    return max(first, *finish_best(starts, first=begin, refine=refine, cycles=cycles, keep=config.keep), key=support)
 
 
 def _joined(

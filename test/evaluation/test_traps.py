@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from rnnpose_ros.cli.main import main
-from rnnpose_ros.evaluation.trap_scenes import PICTURES, SHARES, TrapEpisode, TrapScenes
+from rnnpose_ros.evaluation.trap_scenes import PICTURES, SHARES, TrapEpisode, TrapScenes, seen_again
 from rnnpose_ros.evaluation.trap_trials import mahalanobis_squared
 from rnnpose_ros.evaluation.traps import (
     TrapAnswer,
@@ -133,6 +133,27 @@ def test_wrong_poses_are_counted_and_so_is_silence(
     summary = summarize_traps(results)
     assert (summary.pictures, summary.published, summary.wrong) == (3, published, wrong)
     assert summary.availability == availability
+
+
+@pytest.mark.parametrize(("score", "pictures"), [(0.9, 8), (0.1, 3)], ids=["published", "not"])
+def test_what_is_published_is_followed_for_longer(scenes: NoDrawing, score: float, pictures: int) -> None:
+    scenes.episode(0)
+    model = next(iter(scenes.objects.values()))
+    T = exp_se3(torch.tensor([0.0, 0.0, 0.6, 0.0, 0.0, 0.0], dtype=torch.float64))
+    oracle, shown = Oracle(T, score), OneEpisode(model, T)
+    results = list(run_traps(oracle, shown, pictures=1, config=TrackingConfig(), follow=5))
+    summary = summarize_traps(results)
+    assert (summary.pictures, summary.fair) == (pictures, 2)
+
+
+def test_later_pictures_are_the_same_scene_read_out_again(episodes: dict[str, TrapEpisode]) -> None:
+    episode = episodes["clear"]
+    last, later = episode.pictures[-1], [seen_again(episode, index) for index in (4, 5)]
+    assert [p.frame.stamp_ns for p in later] == sorted({last.frame.stamp_ns + 33_333_333 * i for i in (1, 2)})
+    assert not torch.equal(later[0].frame.rgb, later[1].frame.rgb)
+    difference = later[0].frame.rgb.double() - last.frame.rgb.double()
+    assert float(difference.std()) == pytest.approx(2.0, rel=0.1)
+    assert torch.equal(seen_again(episode, 4).frame.rgb, later[0].frame.rgb)
 
 
 def test_the_ellipsoid_holds_as_many_errors_as_it_says() -> None:

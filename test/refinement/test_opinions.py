@@ -9,9 +9,10 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from rnnpose_ros.geometry.se3 import exp_so3
+from rnnpose_ros.geometry.rotations import rotation_angle
+from rnnpose_ros.geometry.se3 import exp_so3, transform
 from rnnpose_ros.objects.library import load_object
-from rnnpose_ros.refinement.opinions import OpinionConfig, ask_again, in_their_midst
+from rnnpose_ros.refinement.opinions import OpinionConfig, ask_again, in_their_midst, poses_near
 from rnnpose_ros.refinement.status import SCORE_MEASURES, Calibration
 from rnnpose_ros.types import ObjectModel, PoseHypothesis, RefinementResult, RefinementStatus
 
@@ -79,6 +80,18 @@ def test_symmetric_poses_are_the_same_opinion(box: ObjectModel) -> None:
     apart = in_their_midst([result(0.5), result(0.5, turn=math.pi)], box, calibration=CALIBRATION)
     assert apart.covariance is not None
     assert float(apart.covariance[5, 5]) == pytest.approx(math.pi**2, rel=1e-6)
+
+
+def test_opinions_start_nearer_farther_and_around(box: ObjectModel) -> None:
+    T = result(0.5).T_camera_object
+    poses = poses_near(T, box, OpinionConfig(count=6, depth_share=0.1))
+    centre = transform(T, box.centre.double()[None])[0]
+    centres = transform(poses, box.centre.double().expand(6, 1, 3))[:, 0]
+    torch.testing.assert_close(centres[:2], torch.stack([0.9 * centre, 1.1 * centre]))
+    assert torch.equal(poses[:2, :3, :3], T[:3, :3].expand(2, 3, 3))
+    assert (rotation_angle(T[:3, :3].mT @ poses[2:, :3, :3]) > math.radians(1.0)).all()
+    assert torch.equal(poses, poses_near(T, box, OpinionConfig(count=6, depth_share=0.1)))
+    assert len(poses_near(T, box, OpinionConfig(count=1))) == 1
 
 
 def ask(answers: list[RefinementResult], model: ObjectModel, *, min_score: float = 0.0) -> RefinementResult:
