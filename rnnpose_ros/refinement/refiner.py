@@ -173,8 +173,7 @@ class Refiner:
         results = refine(hypotheses, cycles or self.config.cycles)
         if cycles is not None or isinstance(self.network, PaperNetwork):
             return results
-        polish = __import__("os").environ.get("POLISH") == "1"
-        begin = self._refining(frame, hypotheses, objects, iterations=iterations, trace=trace, polish=polish)
+        begin = self._refining(frame, hypotheses, objects, iterations=iterations, trace=trace, polish=False)
         return [
             self._reconsider(h, r, objects[h.label], begin=begin, refine=refine)
             for h, r in zip(hypotheses, results, strict=True)
@@ -237,7 +236,7 @@ class Refiner:
         if len(labels) != 1 or keep < 1:
             raise InputError(f"expected starts of one object and at least 1 to keep, got objects {labels}, keep {keep}")
         refine = self._refining(frame, hypotheses, objects, iterations=iterations, trace=trace)
-        return finish_best(hypotheses, first=refine, refine=refine, cycles=cycles or self.config.cycles, keep=keep)
+        return finish_best(hypotheses, begin=refine, refine=refine, cycles=cycles or self.config.cycles, keep=keep)
 
     @torch.inference_mode()
     def follow(

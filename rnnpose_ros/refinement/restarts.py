@@ -90,13 +90,13 @@ def support(result: RefinementResult) -> float:
 
 
 def finish_best(
-    hypotheses: Sequence[PoseHypothesis], *, first: Refine, refine: Refine, cycles: int, keep: int = 1
+    hypotheses: Sequence[PoseHypothesis], *, begin: Refine, refine: Refine, cycles: int, keep: int = 1
 ) -> list[RefinementResult]:
     """Refines several starts of one object: all for one cycle, those that the photograph supports best to the end.
 
     Args:
         hypotheses: Where the object may be.
-        first: Refines them for that cycle.
+        begin: Refines them for that cycle.
         refine: Refines the others to the end.
         cycles: Of a whole refinement.
         keep: How many are refined to the end.
@@ -104,7 +104,7 @@ def finish_best(
     Returns:
         The results of those, the best supported first; see :func:`support`.
     """
-    tried = sorted(zip(hypotheses, first(hypotheses, 1), strict=True), key=lambda pair: -support(pair[1]))[:keep]
+    tried = sorted(zip(hypotheses, begin(hypotheses, 1), strict=True), key=lambda pair: -support(pair[1]))[:keep]
     results = [first for _, first in tried]
     going = [i for i, first in enumerate(results) if first.measures is not None]
     if cycles > 1 and going:
@@ -140,7 +140,7 @@ def try_again(
     """
     poses = restart_poses(hypothesis.T_camera_object, model, config)
     starts = [dataclasses.replace(hypothesis, T_camera_object=T) for T in poses]
-    return max(first, *finish_best(starts, first=begin, refine=refine, cycles=cycles, keep=config.keep), key=support)
+    return max(first, *finish_best(starts, begin=begin, refine=refine, cycles=cycles, keep=config.keep), key=support)
 
 
 def _joined(

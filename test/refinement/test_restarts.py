@@ -68,7 +68,7 @@ def test_the_starts_that_the_picture_supports_best_after_a_cycle_are_refined_to_
         return [result(h, 0.1 * i + 0.2 * (cycles - 1)) for i, h in enumerate(hypotheses)]
 
     config = RestartConfig(count=4, keep=2)
-    found = try_again(start, result(start, 0.05), box, refine=refine, cycles=3, config=config)
+    found = try_again(start, result(start, 0.05), box, begin=refine, refine=refine, cycles=3, config=config)
     assert asked == [(4, 1), (2, 2)]
     assert support(found) == pytest.approx(0.3)
     assert torch.equal(found.T_camera_object, restart_poses(start.T_camera_object, box, config)[2])
@@ -79,7 +79,7 @@ def test_a_first_result_that_stays_the_best_is_kept(box: ObjectModel, start: Pos
         return [dataclasses.replace(result(h, 0.02), measures=None) for h in hypotheses]
 
     first = result(start, 0.3)
-    assert try_again(start, first, box, refine=refine, cycles=3, config=RestartConfig()) is first
+    assert try_again(start, first, box, begin=refine, refine=refine, cycles=3, config=RestartConfig()) is first
 
 
 def test_poses_around_one_turn_about_the_centre_and_leave_no_gap(box: ObjectModel, start: PoseHypothesis) -> None:
@@ -121,7 +121,7 @@ def starts_at(*places: float) -> list[PoseHypothesis]:
 
 def test_the_best_starts_are_kept_and_finished_from_where_a_cycle_brought_them() -> None:
     refine = Scripted({0.0: 0.1, 1.0: 0.3, 2.0: 0.0, 3.0: 0.2})
-    results = finish_best(starts_at(0.0, 1.0, 2.0, 3.0), refine=refine, cycles=3, keep=2)
+    results = finish_best(starts_at(0.0, 1.0, 2.0, 3.0), begin=refine, refine=refine, cycles=3, keep=2)
     assert refine.asked == [([0.0, 1.0, 2.0, 3.0], 1), ([1.0, 3.0], 2)]
     assert [r.T_camera_object[:3, 3].tolist() for r in results] == [[1.0, 0.0, 3.0], [3.0, 0.0, 3.0]]
     assert [support(r) for r in results] == [pytest.approx(0.6), pytest.approx(0.5)]
@@ -129,7 +129,7 @@ def test_the_best_starts_are_kept_and_finished_from_where_a_cycle_brought_them()
 
 def test_a_start_that_cannot_go_on_is_not_refined_again() -> None:
     refine = Scripted({0.0: 0.5, 1.0: 0.1}, lost=[0.0])
-    results = finish_best(starts_at(0.0, 1.0), refine=refine, cycles=2, keep=2)
+    results = finish_best(starts_at(0.0, 1.0), begin=refine, refine=refine, cycles=2, keep=2)
     assert refine.asked == [([0.0, 1.0], 1), ([1.0], 1)]
     assert [float(r.T_camera_object[0, 3]) for r in results] == [1.0, 0.0], "what failed comes last"
-    assert len(finish_best(starts_at(0.0), refine=refine, cycles=1, keep=5)) == 1
+    assert len(finish_best(starts_at(0.0), begin=refine, refine=refine, cycles=1, keep=5)) == 1
