@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Generator, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnpose_ros.cli.doctor_findings import Finding, error, ok, warn
@@ -32,10 +33,17 @@ def check_engine(config: NodeConfig) -> Iterator[Finding]:
 
 
 def _check_weights(config: NodeConfig) -> Iterator[Finding]:
-    from rnnpose_ros.checkpoints.checkpoint import default_weights, load_network
+    from rnnpose_ros.checkpoints.checkpoint import default_weights
     from rnnpose_ros.paths import resolve_path
 
-    path = resolve_path(config.weights) if config.weights else default_weights()
+    yield from _check_file(resolve_path(config.weights) if config.weights else default_weights())
+    if config.tracking.weights:
+        yield from _check_file(resolve_path(config.tracking.weights))
+
+
+def _check_file(path: Path) -> Iterator[Finding]:
+    from rnnpose_ros.checkpoints.checkpoint import load_network
+
     network, info = load_network(path)
     parameters = sum(p.numel() for p in network.parameters())
     family = info.network.get("family", "small")

@@ -87,6 +87,19 @@ def test_missing_objects_and_damaged_weights_are_errors(capsys: pytest.CaptureFi
     assert not [finding for finding in findings if finding["section"] == "engine"], "nothing to compute with"
 
 
+def test_weights_for_tracked_objects_are_looked_at_too(
+    capsys: pytest.CaptureFixture[str], cube: Path, tmp_path: Path
+) -> None:
+    missing, description = tmp_path / "tiny.safetensors", cube.with_name("object.yaml")
+    description.write_text("label: cube\nmesh: cube.obj\nmesh_scale: 0.001\n")
+    arguments = ("--only", "engine", "--objects", str(description), "--set", f"tracking.weights={missing}")
+    code, findings = ask(capsys, *arguments)
+    assert code == 1
+    (problem,) = by_level(findings, "ERROR")
+    assert "no weights at" in problem
+    assert "tiny.safetensors" in problem
+
+
 @pytest.fixture
 def shadow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Puts a module of this name and text before the real one, for processes that are started."""
