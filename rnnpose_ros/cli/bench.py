@@ -73,6 +73,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--fps", type=float, default=30.0, help="of --node and --tracking, pictures a second (default: 30)"
     )
     parser.add_argument("--count", type=int, default=0, help="of --node and --tracking, number of pictures; 0: all")
+    parser.add_argument(
+        "--params-file", type=Path, metavar="FILE", help="of --node and --tracking, the node's parameters, YAML"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON line a case instead of the table")
     add_engine_arguments(parser)
     parser.set_defaults(run=run)

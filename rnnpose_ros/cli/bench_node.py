@@ -41,7 +41,7 @@ class NodeTiming:
 def run_node(args: argparse.Namespace) -> int:
     """Plays the sequence through the node, and prints what it measured."""
     from rnnpose_ros.cli.demo_graph import DemoSettings, play
-    from rnnpose_ros.cli.settings import parse_settings
+    from rnnpose_ros.cli.settings import node_settings
     from rnnpose_ros.sources.recorded import FrameClock
     from rnnpose_ros.sources.sequence import read_sequence
 
@@ -55,7 +55,12 @@ def run_node(args: argparse.Namespace) -> int:
         first=min(sequence.poses),
         count=args.count,
         engine=args.engine,
-        refiner={**_QUIET_DEBUG, "threads": args.threads, "precision": args.precision, **parse_settings(args.set)},
+        refiner={
+            **_QUIET_DEBUG,
+            "threads": args.threads,
+            "precision": args.precision,
+            **node_settings(args.params_file, args.set),
+        },
     )
     with tempfile.TemporaryDirectory() as folder:
         recording = play(sequence, Path(folder), settings=settings)

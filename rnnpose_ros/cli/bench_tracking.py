@@ -42,7 +42,7 @@ class TrackedPicture:
 
 def run_tracking(args: argparse.Namespace) -> int:
     """Tracks the sequence, and prints what each programme cost."""
-    from rnnpose_ros.cli.settings import parse_settings
+    from rnnpose_ros.cli.settings import node_settings
     from rnnpose_ros.config import build
     from rnnpose_ros.ros.parameters import NodeConfig
     from rnnpose_ros.sources.sequence import read_sequence
@@ -50,7 +50,8 @@ def run_tracking(args: argparse.Namespace) -> int:
     sequence = read_sequence(args.data)
     asked = {"engine": args.engine, "device": args.device, "threads": args.threads, "precision": args.precision}
     weights = {"weights": str(args.weights)} if args.weights else {}
-    config = build(NodeConfig, {**asked, **weights, "renderer": args.renderer, **parse_settings(args.set)})
+    given = node_settings(args.params_file, args.set)
+    config = build(NodeConfig, {**asked, **weights, "renderer": args.renderer, **given})
     pictures = list(track_sequence(sequence, config, fps=args.fps, count=args.count))
     facts = {"engine": args.engine, "data": str(args.data), "fps": args.fps, **summary(pictures, fps=args.fps)}
     print(json.dumps(facts) if args.json else _table(facts), flush=True)

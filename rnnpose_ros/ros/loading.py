@@ -95,16 +95,21 @@ def load_engines(config: NodeConfig) -> Engines:
     renderer = make_renderer(config.renderer, device)
     choose_engine(config.engine, device)  # before anything is loaded
     weights = resolve_path(config.weights) if config.weights else own_weights(config) or default_weights()
-    full = _load_refiner(weights, config, renderer)
-    light = full
-    if config.tracking.weights:
-        light = _load_refiner(resolve_path(config.tracking.weights), config, renderer)
-    return Engines(full, light.with_config(tracking_programme(config)))
+    full = short = _load_refiner(weights, config, renderer, threads=config.threads)
+    if _has_own_network(config):
+        own = resolve_path(config.tracking.weights) if config.tracking.weights else weights
+        short = _load_refiner(own, config, renderer, threads=config.tracking.threads or config.threads)
+    return Engines(full, short.with_config(tracking_programme(config)))
 
 
-def _load_refiner(weights: Path, config: NodeConfig, renderer: Renderer) -> Refiner:
+def _has_own_network(config: NodeConfig) -> bool:
+    """Whether tracked objects are refined by a network that was loaded for them."""
+    return bool(config.tracking.weights) or config.tracking.threads not in (0, config.threads)
+
+
+def _load_refiner(weights: Path, config: NodeConfig, renderer: Renderer, *, threads: int) -> Refiner:
     plain, info = load_network(weights, device=renderer.device, precision=config.precision)
-    network = accelerate(plain, config.engine, threads=config.threads, precision=config.precision)
+    network = accelerate(plain, config.engine, threads=threads, precision=config.precision)
     calibration = Calibration.from_mapping(info.calibration)
     return Refiner(network, renderer, config.refine, calibration=calibration, kernels=kernels_of(network))
 
@@ -176,7 +181,7 @@ def warm_up_programmes(engines: Engines, config: NodeConfig, objects: Mapping[st
     warm_up(engines.full, objects)
     if config.tracking.rivals and isinstance(engines.full, Glancer):
         engines.full.glance(*_grey_picture(objects), objects)
-    if config.tracking.weights or config.tracking.crop_size not in (0, config.refine.crop_size):
+    if _has_own_network(config) or config.tracking.crop_size not in (0, config.refine.crop_size):
         warm_up(engines.short, objects)
 
 

@@ -30,6 +30,12 @@ class TrackingConfig:
         doc="Weights for such a start, a path or package://; empty: the same as for a new object; "
         "package://rnnpose_ros/models/weights/tiny.safetensors is quicker",
     )
+    threads: int = param(
+        0,
+        doc="Processor threads of a compiled network for such a start; 0: as many as for a new object; 1 leaves the "
+        "others to what is followed meanwhile",
+        bounds=(0, 256),
+    )
     outline_rounds: int = param(
         -1,
         doc="Fits to the outline for such a start; -1: refine.outline.rounds; 0, the quickest, only looks at it",

@@ -111,6 +111,17 @@ def test_tracked_objects_are_refined_by_the_same_network_in_a_programme_of_their
     assert again.short.network is engines.full.network
 
 
+def test_a_network_of_fewer_threads_is_loaded_for_tracked_objects() -> None:
+    engines = load_engines(build(NodeConfig, {"device": "cpu", "threads": 2, "tracking.threads": 1}))
+    assert isinstance(engines.full, Refiner)
+    assert isinstance(engines.short, Refiner)
+    assert engines.short.network is not engines.full.network
+    same = load_engines(build(NodeConfig, {"device": "cpu", "threads": 2, "tracking.threads": 2}))
+    assert isinstance(same.full, Refiner)
+    assert isinstance(same.short, Refiner)
+    assert same.short.network is same.full.network
+
+
 def test_tracked_objects_may_have_a_smaller_network(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network, weights = RnnposeNetwork(TINY), tmp_path / "tiny.safetensors"

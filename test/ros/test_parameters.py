@@ -30,6 +30,16 @@ def test_the_file_gives_back_the_defaults() -> None:
     assert flatten(build(NodeConfig, values)) == flatten(NodeConfig())
 
 
+def test_the_preset_for_thirty_pictures_a_second_tells_the_node_only_what_it_changes() -> None:
+    from rnnpose_ros.paths import resolve_path
+    from rnnpose_ros.ros.parameter_file import read_parameter_file
+
+    preset = read_parameter_file(_PACKAGED.with_name("thirty_hz.yaml"))
+    changed, defaults = flatten(build(NodeConfig, preset)), flatten(NodeConfig())
+    assert {name for name in defaults if changed[name] != defaults[name]} == set(preset)
+    assert resolve_path(str(changed["tracking.weights"])).is_file()
+
+
 def test_every_parameter_is_described() -> None:
     silent = [p.name for p in parameters(NodeConfig) if len(describe(p).split(";")[0]) < 10]
     assert silent == []
