@@ -210,6 +210,8 @@ class RefinementResult:
     trace: tuple[IterationTrace, ...] | None = None
     by_network: bool = True
     """False where render and photograph alone were aligned."""
+    dissent: Float[Tensor, "6 6"] | None = None
+    """The part of the covariance that says how far second opinions lie apart; None where none were asked for."""
 
     @property
     def is_usable(self) -> bool:

@@ -109,3 +109,10 @@ def _series(omega: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     b = torch.where(small, 0.5 - squared / 24.0, (1.0 - torch.cos(x)) / safe)
     c = torch.where(small, 1.0 / 6.0 - squared / 120.0, (x - torch.sin(x)) / (safe * x))
     return a, b, c
+
+
+def mean_squared_difference(T: Float[Tensor, "K 4 4"], T_reference: Float[Tensor, "4 4"]) -> Float[Tensor, "6 6"]:
+    """How far poses lie from one, as a covariance: x y z rotX rotY rotZ, axes of the common frame, m and rad."""
+    turn = log_so3(T[:, :3, :3] @ T_reference[:3, :3].mT)
+    difference = torch.cat([T[:, :3, 3] - T_reference[:3, 3], turn], -1)
+    return difference.mT @ difference / len(difference)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from rnnpose_ros.config import param
 from rnnpose_ros.geometry.perturbation import N1, perturb
-from rnnpose_ros.geometry.se3 import log_so3, transform
+from rnnpose_ros.geometry.se3 import mean_squared_difference, transform
 from rnnpose_ros.refinement.restarts import Refine
 from rnnpose_ros.refinement.solution import spread_diameters
 from rnnpose_ros.refinement.status import SCORE_MEASURES, Calibration, held_log_spread
@@ -124,15 +124,12 @@ def in_their_midst(
     measures = list(chosen.measures)
     unscaled = covariance / calibration.covariance_scale
     measures[SCORE_MEASURES.index("log_spread")] = held_log_spread(spread_diameters(unscaled, model.diameter))
-    return dataclasses.replace(
-        chosen, covariance=covariance, measures=tuple(measures), score=calibration.score(measures)
-    )
+    score = calibration.score(measures)
+    return dataclasses.replace(chosen, covariance=covariance, measures=tuple(measures), score=score, dissent=spread)
 
 
 def _spread_about(T_camera_object: Float[Tensor, "K 4 4"], middle: int) -> Float[Tensor, "6 6"]:
     """Mean squared difference from one pose (x y z rotX rotY rotZ, the camera's axes), over the others."""
     other = torch.arange(len(T_camera_object)) != middle
     T, T_middle = T_camera_object[other], T_camera_object[middle]
-    turn = log_so3(T[:, :3, :3] @ T_middle[:3, :3].mT)
-    difference = torch.cat([T[:, :3, 3] - T_middle[:3, 3], turn], -1)
-    return difference.mT @ difference / len(difference)
+    return mean_squared_difference(T, T_middle)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from jaxtyping import Float
 from torch import Tensor
 
-from rnnpose_ros.geometry.se3 import inverse
+from rnnpose_ros.geometry.se3 import inverse, mean_squared_difference
 from rnnpose_ros.refinement.status import SCORE_MEASURES
 from rnnpose_ros.refinement.symmetric_pose import nearest_member
 from rnnpose_ros.tracking.motion import carried_on, velocity
@@ -61,6 +61,23 @@ def _network_period(track: Track, measures: Sequence[float], config: TrackingCon
 
 def _agreement(measures: Sequence[float]) -> float:
     return measures[SCORE_MEASURES.index("agreement")]
+
+
+def with_dissent(result: RefinementResult, track: Track) -> RefinementResult:
+    """A result that starts from a track, as unsure as the track's witnesses lie apart."""
+    if track.dissent is None or result.covariance is None:
+        return result
+    return replace(result, covariance=result.covariance + track.dissent)
+
+
+def contradicted(track: Track, T_followed: Float[Tensor, "4 4"], result: RefinementResult, model: ObjectModel) -> Track:
+    """The track after the network looked at where it was followed to, in the same picture: they may lie apart.
+
+    The last looks count most: each half as much as the next.
+    """
+    T = nearest_member(result, model, T_followed).T_camera_object.double()
+    apart = mean_squared_difference(T[None], T_followed.double())
+    return replace(track, dissent=apart if track.dissent is None else 0.5 * (track.dissent + apart))
 
 
 def carried_along(result: RefinementResult, start: PoseHypothesis, track: Track) -> RefinementResult:
@@ -116,7 +133,8 @@ def moved(
 ) -> tuple[Track, RefinementResult]:
     """The track at a result that is believed; see :func:`renewed`."""
     placed, result = _placed(track, result, model, config, now_ns=now_ns, is_own=is_own)
-    found = replace(placed, score=result.score, lost_frames=0, measures=result.measures)
+    dissent = track.dissent if result.dissent is None else result.dissent
+    found = replace(placed, score=result.score, lost_frames=0, measures=result.measures, dissent=dissent)
     return (replace(found, asked_ns=now_ns, network_misses=0) if result.by_network else found), result
 
 

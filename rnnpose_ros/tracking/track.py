@@ -84,6 +84,9 @@ class Track:
     """Of its last result."""
     asked_ns: int = 0
     """Stamp of the last picture that the network looked at."""
+    dissent: Float[Tensor, "6 6"] | None = None
+    """How far second opinions lay apart when it was found, and since then the network from where it was followed to: a
+    part of its covariance (x y z rotX rotY rotZ, camera axes); None where nobody was asked."""
     network_misses: int = 0
     """Times in a row that what the network found was not believed."""
 

@@ -14,11 +14,13 @@ from rnnpose_ros.refinement.symmetric_pose import is_twin
 from rnnpose_ros.tracking.association import associate
 from rnnpose_ros.tracking.renewal import (
     carried_along,
+    contradicted,
     expected_pose,
     may_be_followed,
     moved,
     network_is_due,
     renewed,
+    with_dissent,
     worth,
 )
 from rnnpose_ros.tracking.search import SHORT_TRIES, SearchBudget
@@ -155,15 +157,21 @@ class Tracker:
                 continue
             look, result = said[track.key]
             model, now_ns = self._objects.get(track.label), self._stamp_ns or 0
-            result = carried_along(self._questioned(look, result), look.hypothesis, track)
+            result = self._questioned(look, result)
+            if model is not None and worth(result) >= self.tracking.lost_score:
+                track = contradicted(track, look.hypothesis.T_camera_object, result, model)
+            result = carried_along(result, look.hypothesis, track)
             self._tracks[i], result = renewed(track, result, model, self.tracking, now_ns=now_ns, is_own=True)
             if self._tracks[i].is_lost:
                 lost.append(LostObject(track.label, result, object_name(*track.key)))
         return tuple(lost)
 
     def _questioned(self, start: Start, result: RefinementResult) -> RefinementResult:
-        is_tracked = _is_own(start) and any(t.key == start.key and not t.is_lost for t in self._tracks)
+        track = next((t for t in self._tracks if t.key == start.key), None) if _is_own(start) else None
+        is_tracked = track is not None and not track.is_lost
         model = self._objects.get(start.hypothesis.label)
+        if track is not None and result.dissent is None:
+            result = with_dissent(result, track)
         return doubted(result, start.hypothesis, model, self.tracking, is_tracked=is_tracked)
 
     def _affordable(self, outside: list[Start], stamp_ns: int) -> list[Start]:
@@ -286,6 +294,7 @@ class Tracker:
             checked_ns=now,
             measures=result.measures,
             asked_ns=now,
+            dissent=result.dissent,
         )
 
     def _without_twins(self, kept: list[tuple[Track, RefinementResult]]) -> list[tuple[Track, RefinementResult]]:

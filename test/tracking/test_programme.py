@@ -181,6 +181,9 @@ def test_as_many_results_as_looks_are_asked_for() -> None:
         tracker.end_look([Engine()._answer(PoseHypothesis("cube", torch.eye(4)))])
 
 
+SURE = 1e-8 * torch.eye(6, dtype=torch.float64)
+
+
 class Looking:
     """Pictures of a box that is followed; the network is due at each of them, and moves it by 5 mm along x."""
 
@@ -199,7 +202,8 @@ class Looking:
         shift = torch.eye(4, dtype=torch.float64)
         shift[0, 3] = moved
         moved_on = [dataclasses.replace(start, T_camera_object=shift @ start.T_camera_object) for start in starts]
-        self.tracker.end_frame(refine_starts(self.engine, FRAME, moved_on, self.objects, self.config))
+        results = refine_starts(self.engine, FRAME, moved_on, self.objects, self.config)
+        self.outcome = self.tracker.end_frame([dataclasses.replace(r, covariance=SURE) for r in results])
         return starts
 
     def seen(self, looks: Sequence[PoseHypothesis]) -> list[RefinementResult]:
@@ -208,6 +212,13 @@ class Looking:
         shift = torch.eye(4, dtype=torch.float64)
         shift[0, 3] = 0.005
         return [dataclasses.replace(r, T_camera_object=r.T_camera_object @ shift) for r in found]
+
+    @property
+    def variance_x(self) -> float:
+        """Of the last picture's answer, square metres."""
+        (tracked,) = self.outcome.tracked
+        assert tracked.result.covariance is not None
+        return float(tracked.result.covariance[0, 0])
 
     @property
     def x(self) -> float:
@@ -224,6 +235,34 @@ def test_what_a_late_look_moved_is_carried_along() -> None:
     looking.picture(moved=0.02)
     assert looking.tracker.end_look(looking.seen(looks)) == ()
     assert looking.x == pytest.approx(0.025)
+
+
+def test_what_is_followed_is_as_unsure_as_the_network_contradicts_it() -> None:
+    looking = Looking()
+    looking.picture()
+    looking.picture()
+    assert looking.variance_x == pytest.approx(1e-8), "nobody contradicted yet"
+    looking.tracker.end_look(looking.seen(looking.tracker.begin_look()))
+    looking.picture()
+    assert looking.variance_x == pytest.approx(1e-8 + 0.005**2)
+    looks = looking.tracker.begin_look()
+    looking.tracker.end_look(looking.engine.refine(FRAME, looks, looking.objects))
+    looking.picture()
+    assert looking.variance_x == pytest.approx(1e-8 + 0.5 * 0.005**2), "the next look agrees"
+
+
+def test_what_second_opinions_said_of_a_new_object_holds_until_the_network_looks_again() -> None:
+    looking = Looking()
+    apart = 1e-4 * torch.eye(6, dtype=torch.float64)
+    refine = looking.engine.refine
+    looking.engine.refine = lambda *a, **k: [dataclasses.replace(r, dissent=apart) for r in refine(*a, **k)]
+    looking.picture()
+    looking.engine.refine = refine
+    looking.picture()
+    assert looking.variance_x == pytest.approx(1e-8 + 1e-4)
+    looking.tracker.end_look(looking.seen(looking.tracker.begin_look()))
+    looking.picture()
+    assert looking.variance_x == pytest.approx(1e-8 + 0.5 * (1e-4 + 0.005**2))
 
 
 def test_a_late_look_says_nothing_of_what_was_lost_or_looked_at_meanwhile() -> None:
