@@ -113,15 +113,12 @@ def _question(args: argparse.Namespace) -> TransportQuestion:
 
 
 def _config(args: argparse.Namespace) -> NodeConfig:
-    from rnnpose_ros.cli.settings import parse_settings
+    from rnnpose_ros.cli.settings import node_settings
     from rnnpose_ros.config import build
-    from rnnpose_ros.ros.parameter_file import read_parameter_file
     from rnnpose_ros.ros.parameters import NodeConfig
 
-    values = read_parameter_file(args.params_file) if args.params_file else {}
     given = {"objects_file": args.objects, "weights": args.weights, "device": args.device}
-    values.update({name: value for name, value in given.items() if value})
-    values.update(parse_settings(args.set))
+    values = node_settings(args.params_file, args.set, given=given)
     if not values.get("objects_file"):
         values["objects_file"] = _EXAMPLES
     return build(NodeConfig, values)

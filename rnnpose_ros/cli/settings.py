@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,21 @@ def parse_settings(settings: Sequence[str]) -> dict[str, str]:
     return values
 
 
-def node_settings(params_file: Path | None, settings: Sequence[str]) -> dict[str, Any]:
-    """A node's parameters of a file and of ``--set``, which stands above it.
+def node_settings(
+    params_file: Path | None, settings: Sequence[str], *, given: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """A node's parameters of a file, of arguments of their own, and of ``--set``; each stands above those before it.
+
+    Args:
+        params_file: YAML; None for none.
+        settings: Of ``--set``.
+        given: What other arguments say; empty ones say nothing.
 
     Raises:
         ConfigError: The file cannot be read, or an entry has no equals sign.
     """
     from rnnpose_ros.ros.parameter_file import read_parameter_file
 
-    return {**(read_parameter_file(params_file) if params_file else {}), **parse_settings(settings)}
+    values = read_parameter_file(params_file) if params_file else {}
+    values.update({name: value for name, value in (given or {}).items() if value})
+    return {**values, **parse_settings(settings)}

@@ -118,7 +118,7 @@ def in_their_midst(
     apart = (points[:, None] - points[None]).norm(dim=-1).mean(-1)
     middle = int(apart.sum(1).argmin())
     chosen = alike[middle]
-    spread = _spread_about(T, middle)
+    spread = mean_squared_difference(T[torch.arange(len(T)) != middle], T[middle])
     covariance = spread if chosen.covariance is None else chosen.covariance + spread
     assert chosen.measures is not None
     measures = list(chosen.measures)
@@ -126,10 +126,3 @@ def in_their_midst(
     measures[SCORE_MEASURES.index("log_spread")] = held_log_spread(spread_diameters(unscaled, model.diameter))
     score = calibration.score(measures)
     return dataclasses.replace(chosen, covariance=covariance, measures=tuple(measures), score=score, dissent=spread)
-
-
-def _spread_about(T_camera_object: Float[Tensor, "K 4 4"], middle: int) -> Float[Tensor, "6 6"]:
-    """Mean squared difference from one pose (x y z rotX rotY rotZ, the camera's axes), over the others."""
-    other = torch.arange(len(T_camera_object)) != middle
-    T, T_middle = T_camera_object[other], T_camera_object[middle]
-    return mean_squared_difference(T, T_middle)

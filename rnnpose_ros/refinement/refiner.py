@@ -173,7 +173,7 @@ class Refiner:
         results = refine(hypotheses, cycles or self.config.cycles)
         if cycles is not None or isinstance(self.network, PaperNetwork):
             return results
-        begin = self._refining(frame, hypotheses, objects, iterations=iterations, trace=trace, polish=False)
+        begin = partial(refine, effort=dataclasses.replace(refine.keywords["effort"], polish=False))
         return [
             self._reconsider(h, r, objects[h.label], begin=begin, refine=refine)
             for h, r in zip(hypotheses, results, strict=True)
@@ -313,7 +313,7 @@ class Refiner:
         iterations: int | None,
         trace: bool = False,
         polish: bool = True,
-    ) -> Refine:
+    ) -> partial[list[RefinementResult]]:
         """What refines hypotheses on this picture, once it is checked and on the device."""
         image, camera = self._on_device(frame, hypotheses, objects)
         effort = _Effort(iterations or self.config.iterations, trace=trace, polish=polish)

@@ -84,7 +84,8 @@ def test_a_module_that_cannot_be_frozen_is_named(tiny_recipe: TinyRecipe) -> Non
 
 
 def test_an_unknown_recipe_is_named() -> None:
-    with pytest.raises(ConfigError, match="unknown recipe 'best': expected one of generic, tiny, paper"):
+    known = "generic, tiny, paper, paper-short, finetune, outline"
+    with pytest.raises(ConfigError, match=f"unknown recipe 'best': expected one of {known}"):
         make_recipe("best", {}, WarpRenderer("cpu"))
 
 
@@ -121,7 +122,5 @@ def test_the_outline_is_trained_beside_a_network_that_stays(
 def test_networks_without_a_place_for_the_outline_are_refused(
     tiny_outline_recipe: Callable[..., OutlineRecipe], tmp_path: Path
 ) -> None:
-    network = PaperNetwork()
-    save_checkpoint(tmp_path / "paper.safetensors", network, CheckpointInfo(network=describe(network)))
     with pytest.raises(ConfigError, match="family without outline"):
-        tiny_outline_recipe(tmp_path / "paper.safetensors")
+        tiny_outline_recipe(_paper_weights(tmp_path))
