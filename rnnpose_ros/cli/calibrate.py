@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import logging
+import math
 from pathlib import Path
 
 
@@ -36,15 +37,21 @@ def run(args: argparse.Namespace) -> int:
         "calibration_error": round(report.expected_calibration_error, 4),
         "calibration_auroc": round(report.auroc, 4),
         "calibration_covered_95": round(report.covered_95, 4),
+        "calibration_opinions": report.asked,
+        "calibration_opinions_error": round(report.asked_error, 4),
+        "calibration_opinions_auroc": round(report.asked_auroc, 4),
+        "calibration_opinions_auroc_before": round(report.asked_auroc_before, 4),
     }
+    known = {name: value for name, value in facts.items() if math.isfinite(value)}
     info = dataclasses.replace(
-        info, calibration=dataclasses.asdict(report.calibration), provenance={**info.provenance, **facts}
+        info, calibration=dataclasses.asdict(report.calibration), provenance={**info.provenance, **known}
     )
     save_checkpoint(args.out, network, info, half=args.half)
     print(
         f"{report.cases} cases, {100 * report.right_share:.1f}% right; on the held-out half: "
         f"expected calibration error {report.expected_calibration_error:.3f}, AUROC {report.auroc:.3f}, "
-        f"{100 * report.covered_95:.1f}% inside their 95% ellipsoid; "
-        f"written to {args.out}"
+        f"{100 * report.covered_95:.1f}% inside their 95% ellipsoid; of {report.asked} that second opinions were asked "
+        f"about: error {report.asked_error:.3f}, AUROC {report.asked_auroc:.3f} "
+        f"({report.asked_auroc_before:.3f} without them); written to {args.out}"
     )
     return 0

@@ -100,8 +100,12 @@ def _report(results: Sequence[TrapPictureResult], settings: dict[str, Any]) -> d
     """What is written: numbers that are none become null."""
     from rnnpose_ros.evaluation.traps import summarize_traps
 
-    def plain(fields: dict[str, Any]) -> dict[str, Any]:
-        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in fields.items()}
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: plain(v) for k, v in value.items()}
+        if isinstance(value, tuple):
+            return [plain(v) for v in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
 
     kinds = {}
     for kind, part in _by_kind(results).items():

@@ -12,6 +12,7 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from rnnpose_ros.evaluation.trap_trials import TrapTrial
 from rnnpose_ros.tracking.tracking_config import TrackingConfig
@@ -123,7 +124,10 @@ def _candidates(base: TrackingConfig) -> Iterator[TrackingConfig]:
 def trials_from(rows: Iterable[dict[str, object]]) -> list[TrapTrial]:
     """From a recording's JSON, in which numbers that are none are null."""
     real = {"score", "uncertainty", "moved_m", "turned_rad", "error_diameters", "mahalanobis_squared"}
-    return [
-        TrapTrial(**{k: math.nan if v is None and k in real else v for k, v in row.items()})  # type: ignore[arg-type]
-        for row in rows
-    ]
+
+    def read(name: str, value: object) -> Any:
+        if isinstance(value, list):
+            return tuple(math.nan if part is None else part for part in value)
+        return math.nan if value is None and name in real else value
+
+    return [TrapTrial(**{name: read(name, value) for name, value in row.items()}) for row in rows]

@@ -21,7 +21,7 @@ from rnnpose_ros.geometry.perturbation import N1, perturb
 from rnnpose_ros.geometry.se3 import mean_squared_difference, transform
 from rnnpose_ros.refinement.restarts import Refine
 from rnnpose_ros.refinement.solution import spread_diameters
-from rnnpose_ros.refinement.status import SCORE_MEASURES, Calibration, held_log_spread
+from rnnpose_ros.refinement.status import Calibration, held_log_spread
 from rnnpose_ros.refinement.symmetric_pose import nearest_member
 from rnnpose_ros.types import ObjectModel, PoseHypothesis, RefinementResult, RefinementStatus
 
@@ -121,8 +121,7 @@ def in_their_midst(
     spread = mean_squared_difference(T[torch.arange(len(T)) != middle], T[middle])
     covariance = spread if chosen.covariance is None else chosen.covariance + spread
     assert chosen.measures is not None
-    measures = list(chosen.measures)
-    unscaled = covariance / calibration.covariance_scale
-    measures[SCORE_MEASURES.index("log_spread")] = held_log_spread(spread_diameters(unscaled, model.diameter))
+    log_apart = held_log_spread(spread_diameters(spread, model.diameter))
+    measures = (*chosen.measures[:-1], log_apart)
     score = calibration.score(measures)
-    return dataclasses.replace(chosen, covariance=covariance, measures=tuple(measures), score=score, dissent=spread)
+    return dataclasses.replace(chosen, covariance=covariance, measures=measures, score=score, dissent=spread)

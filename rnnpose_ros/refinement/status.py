@@ -26,14 +26,15 @@ if TYPE_CHECKING:
     from rnnpose_ros.refinement.refiner import RefinerConfig
 
 
-SCORE_MEASURES = ("mean_weight", "log_residual", "log_step", "log_spread", "agreement", "overlap", "seen")
-"""What the score is computed from, all of the last iteration: the mean weight over the covered cells; the logarithms of
-the weighted residual and of the last step's motion (cells), and of the pose's predicted uncertainty (diameters);
-how alike render and photograph look at the end (correlation, 0 where they were not compared); how far the render
-covers the outline that the network finds in the photograph, and the share of the render that it sees there (0..1; both
-1 where it was not asked: the pictures agreed, or it estimates none)."""
+SCORE_MEASURES = ("mean_weight", "log_residual", "log_step", "log_spread", "agreement", "overlap", "seen", "log_apart")
+"""What the score is computed from, all but the last of the last iteration: the mean weight over the covered cells; the
+logarithms of the weighted residual and of the last step's motion (cells), and of the pose's predicted uncertainty
+(diameters); how alike render and photograph look at the end (correlation, 0 where they were not compared); how far the
+render covers the outline that the network finds in the photograph, and the share of the render that it sees there
+(0..1; both 1 where it was not asked: the pictures agreed, or it estimates none); the logarithm of how far second
+opinions lie apart (diameters; NaN where none were asked for)."""
 
-_FACTORS = tuple(f"score_by_{name}" for name in SCORE_MEASURES)
+_FACTORS = tuple(f"score_by_{name}" for name in SCORE_MEASURES[:-1])
 """Of :class:`Calibration`, in this order."""
 _SETTLED_AGREEMENT = 0.6
 """Pictures that agree so much and do not agree more after another cycle are left as they are."""
@@ -43,7 +44,9 @@ _SETTLED_AGREEMENT = 0.6
 class Calibration:
     """Constants fitted on held-out pictures, kept in the checkpoint.
 
-    ``score = 1 / (1 + exp(-(bias + sum of factor times measure)))`` over :data:`SCORE_MEASURES`.
+    ``score = 1 / (1 + exp(-logit))``, ``logit = score_bias + sum of factor times measure`` over :data:`SCORE_MEASURES`
+    but the last. Where second opinions were asked for, ``opinion_bias + opinion_by_logit * logit +
+    opinion_by_log_apart * log_apart`` takes its place.
     """
 
     score_bias: float = -5.0
@@ -54,6 +57,9 @@ class Calibration:
     score_by_agreement: float = 0.0
     score_by_overlap: float = 0.0
     score_by_seen: float = 0.0
+    opinion_bias: float = 0.0
+    opinion_by_logit: float = 1.0
+    opinion_by_log_apart: float = 0.0
     covariance_scale: float = 1.0
 
     @classmethod
@@ -63,9 +69,15 @@ class Calibration:
 
     def score(self, measures: Sequence[float]) -> float:
         """Probability that a pose with these measures is right (ADD under a tenth of the diameter)."""
-        factors = [getattr(self, name) for name in _FACTORS]
-        logit = self.score_bias + sum(f * m for f, m in zip(factors, measures, strict=True))
+        logit, log_apart = self.logit(measures), measures[-1]
+        if not math.isnan(log_apart):
+            logit = self.opinion_bias + self.opinion_by_logit * logit + self.opinion_by_log_apart * log_apart
         return 1.0 / (1.0 + math.exp(-max(-60.0, min(60.0, logit)))) if math.isfinite(logit) else 0.0
+
+    def logit(self, measures: Sequence[float]) -> float:
+        """Of the score, without second opinions."""
+        factors = [getattr(self, name) for name in _FACTORS]
+        return self.score_bias + sum(f * m for f, m in zip(factors, measures[:-1], strict=True))
 
 
 @dataclass(slots=True)
@@ -150,6 +162,7 @@ def score_measures(found: Solution) -> tuple[float, ...]:
         found.agreement,
         found.overlap,
         found.seen,
+        math.nan,
     )
 
 

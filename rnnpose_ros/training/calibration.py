@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,6 +41,8 @@ class Case:
     right: bool
     error_squared: float
     """Normalised by the predicted covariance, before scaling; NaN where the pose is wrong."""
+    reconsidered: Case | None = None
+    """What second opinions made of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,35 +56,54 @@ class CalibrationReport:
     auroc: float
     covered_95: float
     """Share of the believed right cases inside their 95 % ellipsoid."""
+    asked: int = 0
+    """Cases of those measured here that second opinions were asked about: neither beyond doubt nor hopeless."""
+    asked_error: float = math.nan
+    """Expected calibration error of these, after the opinions."""
+    asked_auroc: float = math.nan
+    asked_auroc_before: float = math.nan
+    """Without the opinions."""
 
 
 def calibrate(refiner: Refiner, *, scenes: int, seed: int) -> CalibrationReport:
     """Refines scenes that training never drew and fits the constants.
 
-    A third of the cases are traps, see :class:`~rnnpose_ros.training.traps.Trap`. Nothing is tried again meanwhile, and
-    no second opinion asked for: whether to do so is what the score is for.
+    A third of the cases are traps, see :class:`~rnnpose_ros.training.traps.Trap`. Nothing is tried again meanwhile:
+    whether to do so is what the score is for. Second opinions are asked for each time, and their constants fitted to
+    the cases on which they will be.
 
     Args:
         refiner: Whose calibration is to be found.
         scenes: How many.
         seed: Of the scenes; use one that training did not.
     """
-    alone = replace(refiner.config, restarts=RestartConfig(count=0), opinions=OpinionConfig(count=0))
-    once = refiner.with_config(alone)
-    return fit_calibration(list(_cases(once, scenes=scenes, seed=seed)))
+    # What is solved is believed, whatever it scores so far.
+    alone = replace(refiner.config, restarts=RestartConfig(count=0), opinions=OpinionConfig(count=0), min_score=0.0)
+    always = replace(alone, opinions=replace(refiner.config.opinions, below_score=1.0))
+    once, again = refiner.with_config(alone), refiner.with_config(always)
+    cases = list(_cases(once, again if always.opinions.count else None, scenes=scenes, seed=seed))
+    return fit_calibration(cases, low=refiner.config.min_score, high=refiner.config.opinions.below_score)
 
 
-def fit_calibration(cases: Sequence[Case]) -> CalibrationReport:
-    """Fits the constants to every second case and measures them on the others."""
+def fit_calibration(cases: Sequence[Case], *, low: float = 0.0, high: float = 1.0) -> CalibrationReport:
+    """Fits the constants to every second case and measures them on the others.
+
+    Args:
+        cases: With known answers.
+        low: Second opinions are asked for from this score on,
+        high: and below this one.
+    """
     fit, held_out = cases[::2], cases[1::2]
-    weights = _fit_logistic(np.array([c.measures for c in fit]), np.array([c.right for c in fit], float))
-    named = {f"score_by_{name}": float(w) for name, w in zip(SCORE_MEASURES, weights[1:], strict=True)}
+    weights = _fit_logistic(np.array([c.measures[:-1] for c in fit]), _right(fit).astype(float))
+    named = {f"score_by_{name}": float(w) for name, w in zip(SCORE_MEASURES[:-1], weights[1:], strict=True)}
     calibration = Calibration(score_bias=float(weights[0]), **named)
     squared = _believed_errors(fit, calibration)
     scale = float(np.quantile(squared, 0.95)) / CHI2_6_95 if len(squared) else 1.0
     calibration = replace(calibration, covariance_scale=scale)
+    calibration = _with_opinions(calibration, _asked(fit, calibration, low=low, high=high))
+    asked = _asked(held_out, calibration, low=low, high=high)
     scores = np.array([calibration.score(c.measures) for c in held_out])
-    right = np.array([c.right for c in held_out])
+    right = _right(held_out)
     return CalibrationReport(
         calibration=calibration,
         cases=len(cases),
@@ -87,7 +111,44 @@ def fit_calibration(cases: Sequence[Case]) -> CalibrationReport:
         expected_calibration_error=expected_calibration_error(scores, right),
         auroc=auroc(scores, right),
         covered_95=float(np.mean(_believed_errors(held_out, calibration) < scale * CHI2_6_95)),
+        **_opinion_figures(calibration, asked),
     )
+
+
+def _asked(cases: Sequence[Case], calibration: Calibration, *, low: float, high: float) -> list[Case]:
+    """The cases that second opinions will be asked about, as these left them."""
+    return [
+        case.reconsidered
+        for case in cases
+        if case.reconsidered is not None and low <= calibration.score(case.measures) < high
+    ]
+
+
+def _with_opinions(calibration: Calibration, asked: Sequence[Case]) -> Calibration:
+    """With the constants of second opinions, where right and wrong ones were seen."""
+    if len({case.right for case in asked}) < 2:
+        return calibration
+    seen = np.array([(calibration.logit(case.measures), case.measures[-1]) for case in asked])
+    bias, by_logit, by_log_apart = map(float, _fit_logistic(seen, _right(asked).astype(float)))
+    return replace(calibration, opinion_bias=bias, opinion_by_logit=by_logit, opinion_by_log_apart=by_log_apart)
+
+
+def _opinion_figures(calibration: Calibration, asked: Sequence[Case]) -> dict[str, Any]:
+    right = _right(asked)
+    if len(set(right.tolist())) < 2:
+        return {"asked": len(asked)}
+    scores = np.array([calibration.score(case.measures) for case in asked])
+    before = np.array([calibration.logit(case.measures) for case in asked])
+    return {
+        "asked": len(asked),
+        "asked_error": expected_calibration_error(scores, right),
+        "asked_auroc": auroc(scores, right),
+        "asked_auroc_before": auroc(before, right),
+    }
+
+
+def _right(cases: Sequence[Case]) -> np.ndarray:
+    return np.array([case.right for case in cases], bool)
 
 
 def _believed_errors(cases: Sequence[Case], calibration: Calibration) -> np.ndarray:
@@ -96,8 +157,9 @@ def _believed_errors(cases: Sequence[Case], calibration: Calibration) -> np.ndar
     return np.array([value for value in squared if np.isfinite(value)])
 
 
-def _cases(refiner: Refiner, *, scenes: int, seed: int) -> Iterator[Case]:
-    generator = SceneGenerator(refiner.renderer, seed=seed)
+def _cases(once: Refiner, again: Refiner | None, *, scenes: int, seed: int) -> Iterator[Case]:
+    """Refined once, and once more with second opinions."""
+    generator = SceneGenerator(once.renderer, seed=seed)
     rng = np.random.default_rng(seed)
     before: tuple[ObjectModel, Tensor] | None = None
     for number in range(scenes):
@@ -117,10 +179,15 @@ def _cases(refiner: Refiner, *, scenes: int, seed: int) -> Iterator[Case]:
             elif trap is Trap.WRONG_START:
                 T_start = turned(T_start, rng)
         before = model, batch.photo[0]
-        result = _refine(refiner, photo, batch.camera, shown, T_start)
-        if result.measures is not None:
-            there = trap in (Trap.NONE, Trap.WRONG_START)
-            yield _judge(result, batch.T_camera_object[0], model, is_there=there)
+        there = trap in (Trap.NONE, Trap.WRONG_START)
+        first, second = (
+            None if refiner is None else _refine(refiner, photo, batch.camera, shown, T_start)
+            for refiner in (once, again)
+        )
+        if first is not None and first.measures is not None:
+            judged = partial(_judge, truth=batch.T_camera_object[0], model=model, is_there=there)
+            asked = second is not None and second.dissent is not None
+            yield replace(judged(first), reconsidered=judged(second) if asked else None)
         if (number + 1) % 100 == 0:
             _LOGGER.info("calibration: %d of %d scenes", number + 1, scenes)
 
@@ -135,7 +202,7 @@ def _refine(
     return refiner.refine(frame, [PoseHypothesis(model.label, T_start.double())], {model.label: model})[0]
 
 
-def _judge(result: RefinementResult, truth: Float[Tensor, "4 4"], model: ObjectModel, *, is_there: bool) -> Case:
+def _judge(result: RefinementResult, *, truth: Float[Tensor, "4 4"], model: ObjectModel, is_there: bool) -> Case:
     """Right means: ADD to the nearest symmetric truth under a tenth of the diameter, and the object is there."""
     T, truth = result.T_camera_object, truth.double()
     truths = truth @ model.symmetries.double()

@@ -20,7 +20,7 @@ from rnnpose_ros.sources.sequence import Sequence, read_sequence
 from rnnpose_ros.types import ImageFrame, PoseHypothesis, RefinementResult
 
 INDEX = 20
-MEASURED = (0.6, -3.0, -4.0, -1.0, 0.8, 0.9, 1.0)
+MEASURED = (0.6, -3.0, -4.0, -1.0, 0.8, 0.9, 1.0, math.nan)
 
 
 @pytest.fixture(scope="module")

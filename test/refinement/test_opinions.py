@@ -16,7 +16,9 @@ from rnnpose_ros.refinement.opinions import OpinionConfig, ask_again, in_their_m
 from rnnpose_ros.refinement.status import SCORE_MEASURES, Calibration
 from rnnpose_ros.types import ObjectModel, PoseHypothesis, RefinementResult, RefinementStatus
 
-CALIBRATION = Calibration(score_bias=-15.0, score_by_mean_weight=2.0, score_by_log_spread=-2.0, covariance_scale=4.0)
+CALIBRATION = Calibration(
+    score_bias=-15.0, score_by_mean_weight=2.0, score_by_log_spread=-2.0, opinion_bias=-6.0, opinion_by_log_apart=-1.0
+)
 _VARIANCE = 1e-8
 
 
@@ -30,7 +32,7 @@ def result(z: float, *, turn: float = 0.0, solved: bool = True) -> RefinementRes
     T = torch.eye(4, dtype=torch.float64)
     T[:3, :3] = exp_so3(torch.tensor([0.0, 0.0, turn], dtype=torch.float64))
     T[2, 3] = z
-    measures = (0.9, -2.0, -3.0, -6.0, 0.5, 1.0, 1.0)
+    measures = (0.9, -2.0, -3.0, -6.0, 0.5, 1.0, 1.0, math.nan)
     return RefinementResult(
         "tea_box",
         T,
@@ -55,8 +57,10 @@ def test_how_far_they_lie_apart_goes_into_covariance_and_score(box: ObjectModel)
     expected[5] += 0.3**2 / 3
     torch.testing.assert_close(found.covariance.diagonal(), expected, rtol=1e-6, atol=0)
     assert found.measures is not None
-    log_spread = found.measures[SCORE_MEASURES.index("log_spread")]
-    assert log_spread == pytest.approx(math.log(0.5 * 0.3 / math.sqrt(3 * CALIBRATION.covariance_scale)), abs=1e-3)
+    log_apart = found.measures[SCORE_MEASURES.index("log_apart")]
+    assert log_apart == pytest.approx(math.log(0.5 * 0.3 / math.sqrt(3)), abs=1e-3)
+    assert first.measures is not None
+    assert found.measures[:-1] == first.measures[:-1]
     assert found.score == CALIBRATION.score(found.measures)
     assert found.score < 0.5 * first.score
 

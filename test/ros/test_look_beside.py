@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -63,7 +64,7 @@ class Looked(FakeEngine):
 
 
 def _measured(result: RefinementResult) -> RefinementResult:
-    return replace(result, measures=(0.5, -3.0, -4.0, -4.0, 0.9, 1.0, 1.0))
+    return replace(result, measures=(0.5, -3.0, -4.0, -4.0, 0.9, 1.0, 1.0, math.nan))
 
 
 @pytest.fixture

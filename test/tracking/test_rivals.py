@@ -56,7 +56,7 @@ class TurnedEngine:
         mean_weight = self.rival if is_turned and not self.turns_back else 0.4
         if self.turns_back:
             T = torch.cat([torch.cat([torch.eye(3, dtype=T.dtype), T[:3, 3:]], 1), T[3:]])
-        measures = (mean_weight, -3.0, -4.0, -4.0, 0.9, 1.0, 1.0)
+        measures = (mean_weight, -3.0, -4.0, -4.0, 0.9, 1.0, 1.0, math.nan)
         return RefinementResult(
             h.label, T, RefinementStatus.CONVERGED, self.score, 0.5, covariance=self.covariance, measures=measures
         )
