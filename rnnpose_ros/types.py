@@ -118,6 +118,9 @@ class PoseHypothesis:
     """Pixels."""
     measures: tuple[float, ...] | None = None
     """Of the result that it repeats, where the object may be followed without the network; None: it may not."""
+    correction: Float[Tensor, "4 4"] | None = None
+    """From where render and photograph alone would have the object to where the network has it, in the object's frame,
+    float64: following without the network goes on from the former. None: it is not known."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
 from rnnpose_ros.geometry.rotations import nearest_rotation
+from rnnpose_ros.geometry.se3 import inverse
 from rnnpose_ros.refinement.alignment import SLACK, AlignmentConfig, Descend, has_left
 from rnnpose_ros.refinement.comparison import Look, compare
 from rnnpose_ros.refinement.field import CycleInputs
@@ -72,6 +74,21 @@ def follow(
         measures=measures,
         by_network=False,
     )
+
+
+def uncorrected(hypothesis: PoseHypothesis) -> PoseHypothesis:
+    """Where render and photograph alone would have the object: from there it is followed."""
+    if hypothesis.correction is None:
+        return hypothesis
+    T = hypothesis.T_camera_object.double().cpu() @ inverse(hypothesis.correction)
+    return replace(hypothesis, T_camera_object=T)
+
+
+def corrected(result: RefinementResult, hypothesis: PoseHypothesis) -> RefinementResult:
+    """What was followed from :func:`uncorrected`, where the network would have it."""
+    if hypothesis.correction is None:
+        return result
+    return replace(result, T_camera_object=result.T_camera_object @ hypothesis.correction)
 
 
 def _look(row: int, inputs: CycleInputs, model: ObjectModel) -> Look:

@@ -22,7 +22,7 @@ from rnnpose_ros.refinement.alignment import AlignmentConfig
 from rnnpose_ros.refinement.cycle import CycleInputs, CycleOutput, refine_cycle
 from rnnpose_ros.refinement.cycle_report import CycleReport, report_cycle
 from rnnpose_ros.refinement.features import FeatureCache, ObjectFeatures
-from rnnpose_ros.refinement.following import follow
+from rnnpose_ros.refinement.following import corrected, follow, uncorrected
 from rnnpose_ros.refinement.iteration_trace import describe_iterations
 from rnnpose_ros.refinement.kernels import Kernels
 from rnnpose_ros.refinement.opinions import OpinionConfig, ask_again
@@ -269,14 +269,14 @@ class Refiner:
             for h in hypotheses:
                 features = self.features.get(objects[h.label])
                 views = open_views(self.network, self.renderer, image, camera, [features], config=self.config)
-                inputs, _ = views.prepare(h.T_camera_object[None].to(camera.K), [0])
+                start = uncorrected(h)
+                inputs, _ = views.prepare(start.T_camera_object[None].to(camera.K), [0])
                 with stage("align"):
-                    results.append(
-                        follow(
-                            h, 0, inputs, features.model, least_agreement=least_agreement,
-                            config=self.config.alignment, calibration=self.calibration, descend=self._kernels.descend,
-                        )
+                    found = follow(
+                        start, 0, inputs, features.model, least_agreement=least_agreement,
+                        config=self.config.alignment, calibration=self.calibration, descend=self._kernels.descend,
                     )  # fmt: skip
+                results.append(None if found is None else corrected(found, h))
         return results
 
     @torch.inference_mode()

@@ -9,10 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rnnpose_ros.geometry.se3 import hat, inverse
+from rnnpose_ros.geometry.se3 import hat, inverse, transform
 from rnnpose_ros.objects.symmetry import nearest_symmetric, turn_about_axes
 from rnnpose_ros.types import ObjectModel, RefinementResult
 
+_POINTS = 256
 _TWIN_SHARE = 0.1
 """Of the diameter: objects that lie nearer to each other than this cannot be two."""
 
@@ -44,6 +45,13 @@ def _about_other_origin(covariance: Float[Tensor, "6 6"], offset: Float[Tensor, 
     J = torch.eye(6, dtype=covariance.dtype)
     J[:3, 3:] = -hat(offset.to(covariance))
     return J @ covariance @ J.T
+
+
+def mean_distance(T_a: Float[Tensor, "4 4"], T_b: Float[Tensor, "4 4"], model: ObjectModel) -> float:
+    """Between the same points of an object in two poses (of one frame), metres; over some of its vertices."""
+    vertices = model.mesh.vertices.double()
+    points = vertices[:: max(1, len(vertices) // _POINTS)]
+    return float((transform(T_a.double(), points) - transform(T_b.double(), points)).norm(dim=-1).mean())
 
 
 def is_twin(T_camera_a: Float[Tensor, "4 4"], T_camera_b: Float[Tensor, "4 4"], model: ObjectModel) -> bool:

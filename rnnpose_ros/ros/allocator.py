@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
 _ARENAS = 2
 _MAPPED_FROM_BYTES = 4 << 20
+_PERIOD_S = 60.0
 
 
 def keep_memory_flat() -> bool:
@@ -25,3 +27,26 @@ def keep_memory_flat() -> bool:
         return False
     settings = {_M_ARENA_MAX: _ARENAS, _M_MMAP_THRESHOLD: _MAPPED_FROM_BYTES, _M_TRIM_THRESHOLD: 2 * _MAPPED_FROM_BYTES}
     return all([mallopt(name, value) == 1 for name, value in settings.items()])
+
+
+def give_memory_back(*, period_s: float = _PERIOD_S) -> threading.Thread | None:
+    """Return to the system, again and again, what glibc's malloc keeps though nobody uses it; in a thread of its own.
+
+    Between the blocks in use there are pages without any, more of them by the hour, and malloc by itself returns only
+    those at an arena's end. Going through them takes some milliseconds.
+
+    Returns:
+        The thread, which ends with the process; None where the C library has no such call.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is None:
+        return None
+    pause = threading.Event()
+
+    def trim_regularly() -> None:
+        while not pause.wait(period_s):
+            trim(0)
+
+    thread = threading.Thread(target=trim_regularly, name="allocator", daemon=True)
+    thread.start()
+    return thread

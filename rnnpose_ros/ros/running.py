@@ -24,7 +24,7 @@ from rclpy.node import Node
 
 from rnnpose_ros.config import unknown_name
 from rnnpose_ros.errors import RnnposeError
-from rnnpose_ros.ros.allocator import keep_memory_flat
+from rnnpose_ros.ros.allocator import give_memory_back, keep_memory_flat
 from rnnpose_ros.ros.executor import TolerantExecutor
 
 EXIT_OK, EXIT_FAILED, EXIT_BAD_INPUT = 0, 1, 2
@@ -134,6 +134,7 @@ def run_process(make: Callable[[], RunnableNode], *, threads: int = 3) -> NoRetu
     computation, and takes seconds to unload the libraries that a node has no more use for.
     """
     keep_memory_flat()
+    give_memory_back()
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     code = run_node(make, threads=threads)
     sys.stdout.flush()

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from rnnpose_ros.geometry.se3 import inverse, mean_squared_difference
 from rnnpose_ros.refinement.status import SCORE_MEASURES
-from rnnpose_ros.refinement.symmetric_pose import nearest_member
+from rnnpose_ros.refinement.symmetric_pose import mean_distance, nearest_member
 from rnnpose_ros.tracking.motion import carried_on, velocity
 from rnnpose_ros.tracking.search import SHORT_TRIES
 from rnnpose_ros.tracking.track import Track
@@ -18,6 +19,10 @@ from rnnpose_ros.tracking.tracking_config import LEAST_AGREEMENT, TrackingConfig
 from rnnpose_ros.types import ObjectModel, PoseHypothesis, RefinementResult, RefinementStatus
 
 _NS_PER_S = 1e9
+_LEAST_PULL = 0.03
+"""Of the diameter: what moves an object less is left to the alignment, which is the finer where it is right."""
+_ALIKE = 0.5
+"""Of a motion's length: two motions that differ less are alike."""
 
 
 def worth(result: RefinementResult) -> float:
@@ -73,11 +78,26 @@ def with_dissent(result: RefinementResult, track: Track) -> RefinementResult:
 def contradicted(track: Track, T_followed: Float[Tensor, "4 4"], result: RefinementResult, model: ObjectModel) -> Track:
     """The track after the network looked at where it was followed to, in the same picture: they may lie apart.
 
-    The last looks count most: each half as much as the next.
+    How far makes the track unsure; the last looks count most, each half as much as the next. Where two looks in a row
+    move it alike, render and photograph alone lead astray (another light than the render's, a shape that shows little),
+    and the network has more to go by: from then on what is followed is corrected by that motion.
     """
     T = nearest_member(result, model, T_followed).T_camera_object.double()
     apart = mean_squared_difference(T[None], T_followed.double())
-    return replace(track, dissent=apart if track.dissent is None else 0.5 * (track.dissent + apart))
+    dissent = apart if track.dissent is None else 0.5 * (track.dissent + apart)
+    pull = inverse(T_followed.double()) @ T
+    if track.correction is not None:
+        pull = track.correction @ pull
+    lasts = track.pull is not None and _is_lasting(track.pull, pull, model)
+    return replace(track, dissent=dissent, pull=pull, correction=pull if lasts else None)
+
+
+def _is_lasting(before: Float[Tensor, "4 4"], now: Float[Tensor, "4 4"], model: ObjectModel) -> bool:
+    """Two looks in a row moved the object by much the same, and so far that it matters."""
+    moved, differs = (
+        mean_distance(now, other, model) / model.diameter for other in (torch.eye(4, dtype=now.dtype), before)
+    )
+    return moved > _LEAST_PULL and differs < _ALIKE * moved
 
 
 def carried_along(result: RefinementResult, start: PoseHypothesis, track: Track) -> RefinementResult:
@@ -134,7 +154,10 @@ def moved(
     """The track at a result that is believed; see :func:`renewed`."""
     placed, result = _placed(track, result, model, config, now_ns=now_ns, is_own=is_own)
     dissent = track.dissent if result.dissent is None else result.dissent
-    found = replace(placed, score=result.score, lost_frames=0, measures=result.measures, dissent=dissent)
+    correction = track.correction if is_own and not track.is_lost else None
+    found = replace(
+        placed, score=result.score, lost_frames=0, measures=result.measures, dissent=dissent, correction=correction
+    )
     return (replace(found, asked_ns=now_ns, network_misses=0) if result.by_network else found), result
 
 

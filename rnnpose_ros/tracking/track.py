@@ -87,6 +87,10 @@ class Track:
     dissent: Float[Tensor, "6 6"] | None = None
     """How far second opinions lay apart when it was found, and since then the network from where it was followed to: a
     part of its covariance (x y z rotX rotY rotZ, camera axes); None where nobody was asked."""
+    correction: Float[Tensor, "4 4"] | None = None
+    """See :attr:`~rnnpose_ros.types.PoseHypothesis.correction`."""
+    pull: Float[Tensor, "4 4"] | None = None
+    """The same by the network's last look alone; None before the first."""
     network_misses: int = 0
     """Times in a row that what the network found was not believed."""
 
@@ -116,6 +120,7 @@ class Track:
             source=source,
             instance_id=self.upstream_id,
             measures=self.measures if may_be_followed else None,
+            correction=self.correction if may_be_followed else None,
         )
 
 

@@ -57,7 +57,7 @@ class CalibrationReport:
     covered_95: float
     """Share of the believed right cases inside their 95 % ellipsoid."""
     asked: int = 0
-    """Cases of those measured here that second opinions were asked about: neither beyond doubt nor hopeless."""
+    """Cases that second opinions were asked about: neither beyond doubt nor hopeless."""
     asked_error: float = math.nan
     """Expected calibration error of these, after the opinions."""
     asked_auroc: float = math.nan
@@ -88,6 +88,9 @@ def calibrate(refiner: Refiner, *, scenes: int, seed: int) -> CalibrationReport:
 def fit_calibration(cases: Sequence[Case], *, low: float = 0.0, high: float = 1.0) -> CalibrationReport:
     """Fits the constants to every second case and measures them on the others.
 
+    Those of second opinions, of which there are fewer, are fitted to each half and measured on the other; the report's
+    are fitted to both.
+
     Args:
         cases: With known answers.
         low: Second opinions are asked for from this score on,
@@ -100,18 +103,17 @@ def fit_calibration(cases: Sequence[Case], *, low: float = 0.0, high: float = 1.
     squared = _believed_errors(fit, calibration)
     scale = float(np.quantile(squared, 0.95)) / CHI2_6_95 if len(squared) else 1.0
     calibration = replace(calibration, covariance_scale=scale)
-    calibration = _with_opinions(calibration, _asked(fit, calibration, low=low, high=high))
-    asked = _asked(held_out, calibration, low=low, high=high)
+    asked, asked_else = (_asked(half, calibration, low=low, high=high) for half in (fit, held_out))
     scores = np.array([calibration.score(c.measures) for c in held_out])
     right = _right(held_out)
     return CalibrationReport(
-        calibration=calibration,
+        calibration=_with_opinions(calibration, [*asked, *asked_else]),
         cases=len(cases),
         right_share=float(np.mean([c.right for c in cases])),
         expected_calibration_error=expected_calibration_error(scores, right),
         auroc=auroc(scores, right),
         covered_95=float(np.mean(_believed_errors(held_out, calibration) < scale * CHI2_6_95)),
-        **_opinion_figures(calibration, asked),
+        **_opinion_figures(calibration, asked, asked_else),
     )
 
 
@@ -133,17 +135,23 @@ def _with_opinions(calibration: Calibration, asked: Sequence[Case]) -> Calibrati
     return replace(calibration, opinion_bias=bias, opinion_by_logit=by_logit, opinion_by_log_apart=by_log_apart)
 
 
-def _opinion_figures(calibration: Calibration, asked: Sequence[Case]) -> dict[str, Any]:
-    right = _right(asked)
+def _opinion_figures(calibration: Calibration, half: Sequence[Case], other: Sequence[Case]) -> dict[str, Any]:
+    """Each half by constants of the other."""
+    right = np.concatenate([_right(half), _right(other)])
     if len(set(right.tolist())) < 2:
-        return {"asked": len(asked)}
-    scores = np.array([calibration.score(case.measures) for case in asked])
-    before = np.array([calibration.logit(case.measures) for case in asked])
+        return {"asked": len(right)}
+    scores: list[float] = []
+    before: list[float] = []
+    for fit, measured in ((other, half), (half, other)):
+        fitted = _with_opinions(calibration, fit)
+        scores += [fitted.score(case.measures) for case in measured]
+        before += [calibration.logit(case.measures) for case in measured]
+
     return {
-        "asked": len(asked),
-        "asked_error": expected_calibration_error(scores, right),
-        "asked_auroc": auroc(scores, right),
-        "asked_auroc_before": auroc(before, right),
+        "asked": len(right),
+        "asked_error": expected_calibration_error(np.array(scores), right),
+        "asked_auroc": auroc(np.array(scores), right),
+        "asked_auroc_before": auroc(np.array(before), right),
     }
 
 

@@ -11,7 +11,7 @@ import torch
 from rnnpose_ros.checkpoints.checkpoint import default_weights, load_network
 from rnnpose_ros.geometry.camera import project
 from rnnpose_ros.geometry.perturbation import perturb
-from rnnpose_ros.geometry.se3 import transform
+from rnnpose_ros.geometry.se3 import exp_so3, transform
 from rnnpose_ros.refinement.kernels import Kernels
 from rnnpose_ros.refinement.refiner import Refiner, RefinerConfig
 from rnnpose_ros.refinement.status import SCORE_MEASURES, Calibration
@@ -91,6 +91,20 @@ def test_where_the_pictures_do_not_agree_the_network_is_needed(refiner: Refiner,
     assert followed(refiner, sequence, dataclasses.replace(start, measures=None)) is None
     far = last_pose(sequence, scale=1.5)
     assert followed(refiner, sequence, far) is None
+
+
+def test_what_the_network_corrected_stays_corrected(refiner: Refiner, sequence: Sequence) -> None:
+    start = last_pose(sequence)
+    plain = followed(refiner, sequence, start)
+    assert plain is not None
+    correction = torch.eye(4, dtype=torch.float64)
+    correction[:3, :3] = exp_so3(torch.tensor([0.0, 0.1, 0.0], dtype=torch.float64))
+    correction[0, 3] = 0.01
+    there = dataclasses.replace(start, T_camera_object=start.T_camera_object @ correction, correction=correction)
+    corrected = followed(refiner, sequence, there)
+    assert corrected is not None
+    torch.testing.assert_close(corrected.T_camera_object, plain.T_camera_object @ correction, atol=1e-6, rtol=0)
+    assert corrected.score == pytest.approx(plain.score, abs=1e-4)
 
 
 def test_torch_has_its_threads_back_afterwards(sequence: Sequence, refiner: Refiner) -> None:
