@@ -9,7 +9,6 @@ one thread an object would be slow; there the tensors' own steps are taken.
 
 from __future__ import annotations
 
-import threading
 from typing import Any, no_type_check
 
 import torch
@@ -21,7 +20,7 @@ from rnnpose_ros.acceleration.solver_kernel import mat66, rotation, solved, vec6
 from rnnpose_ros.geometry.camera import NEAR_M
 from rnnpose_ros.refinement.alignment import LEAST_SCALE, LEAST_VARIANCE, OUTLIER_SCALE, SETTLED, Descent
 from rnnpose_ros.refinement.comparison import Comparison
-from rnnpose_ros.rendering.warp_renderer import shared_memory, start_warp
+from rnnpose_ros.rendering.warp_launch import launch, shared_memory, start_warp
 
 wp.set_module_options({"enable_backward": False})
 
@@ -31,9 +30,6 @@ _OUTLIER_SCALE, _LEAST_SCALE = wp.constant(OUTLIER_SCALE), wp.constant(LEAST_SCA
 _LEAST_VARIANCE = wp.constant(wp.float64(LEAST_VARIANCE))
 _BINS = wp.constant(4096)
 """Of the median: it is found to a hundredth of a percent of the largest residual."""
-
-_build_lock = threading.Lock()
-"""The first launch compiles the kernel."""
 
 
 class _PicturesLayout:
@@ -302,8 +298,7 @@ def fused_descend(
     comparison: Comparison, T_camera_object: Float[Tensor, "4 4"], prior_information: Float[Tensor, "6 6"]
 ) -> Descent | None:
     """See :func:`~rnnpose_ros.refinement.alignment.descend`; tensors on the CPU."""
-    with _build_lock:
-        start_warp()
+    start_warp()
     f64 = torch.float64
     pictures, scratch = _pictures(comparison), _scratch(comparison)
     given = [
@@ -318,8 +313,7 @@ def fused_descend(
     held = [(tensor.contiguous()[None], kind) for tensor, kind in (*given, *made)]
     arrays = [shared_memory(tensor, kind) for tensor, kind in held]
     numbers = [comparison.config.steps, float((comparison.render.double() ** 2).sum())]
-    with _build_lock:
-        wp.launch(_descend, dim=1, inputs=[pictures, scratch, *numbers, *arrays, shared_memory(outcome)], device="cpu")
+    launch(_descend, 1, [pictures, scratch, *numbers, *arrays, shared_memory(outcome)])
     before, after, ok = outcome.tolist()
     return Descent(T, moved, information, before=before, after=after) if ok > 0.5 else None
 

@@ -6,7 +6,6 @@ reads n + 1 rows of n + 1 values once and blends neighbours, instead of finding 
 
 from __future__ import annotations
 
-import threading
 from typing import no_type_check
 
 import torch
@@ -15,12 +14,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rnnpose_ros.networks.correlation import CorrelationPyramid
-from rnnpose_ros.rendering.warp_renderer import shared_memory, start_warp
+from rnnpose_ros.rendering.warp_launch import launch, shared_memory, start_warp
 
 wp.set_module_options({"enable_backward": False})
-
-_build_lock = threading.Lock()
-"""The first launch compiles the kernel."""
 
 
 @wp.func
@@ -76,18 +72,14 @@ def fused_lookup(pyramid: CorrelationPyramid, centre: Float[Tensor, "B h w 2"]) 
         pyramid: In the processor's memory, float32; not with the published conventions.
         centre: Expected targets in units of photograph cells, (u, v).
     """
-    with _build_lock:
-        start_warp()
+    start_warp()
     batch, height, width, _ = centre.shape
     found = torch.empty(batch, height, width, pyramid.channels)
     side = 2 * pyramid.radius + 1
     # Held until the launches are over: the kernel's arguments are their addresses alone.
     centres, volumes = centre.float().contiguous(), [volume.float().contiguous() for volume in pyramid.levels]
     given, rows = shared_memory(centres.view(-1, 2), wp.vec2f), shared_memory(found.view(-1, pyramid.channels))
-    with _build_lock:
-        for level, volume in enumerate(volumes):
-            place = [float(2**level), pyramid.radius, level * side * side]
-            wp.launch(
-                _look_up, dim=len(volume), inputs=[given, shared_memory(volume[:, 0]), *place, rows], device="cpu"
-            )
+    for level, volume in enumerate(volumes):
+        place = [float(2**level), pyramid.radius, level * side * side]
+        launch(_look_up, len(volume), [given, shared_memory(volume[:, 0]), *place, rows])
     return found

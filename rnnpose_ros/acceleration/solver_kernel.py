@@ -6,7 +6,6 @@ processor. On a GPU one thread an object would be slow; there the tensors' own s
 
 from __future__ import annotations
 
-import threading
 from typing import no_type_check
 
 import torch
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from rnnpose_ros.geometry.camera import NEAR_M
 from rnnpose_ros.refinement.solver import SolverConfig, SolverStep
-from rnnpose_ros.rendering.warp_renderer import shared_memory, start_warp
+from rnnpose_ros.rendering.warp_launch import launch, shared_memory, start_warp
 
 wp.set_module_options({"enable_backward": False})
 
@@ -25,9 +24,6 @@ vec6 = wp.types.vector(length=6, dtype=wp.float64)
 mat66 = wp.types.matrix(shape=(6, 6), dtype=wp.float64)
 _BISECTIONS = wp.constant(30)
 """Of the weighted median: the interval is then a thousand-millionth of the largest residual."""
-
-_build_lock = threading.Lock()
-"""The first launch compiles the kernel."""
 
 
 @wp.func
@@ -210,8 +206,7 @@ def fused_robust_step(
     config: SolverConfig,
 ) -> SolverStep:
     """See :func:`~rnnpose_ros.refinement.solver.robust_step`; tensors on the CPU, no gradients."""
-    with _build_lock:
-        start_warp()
+    start_warp()
     batch, count = weights.shape
     f64 = torch.float64
     move, shift = torch.empty(batch, 3, 3, dtype=f64), torch.empty(batch, 3, dtype=f64)
@@ -241,8 +236,7 @@ def fused_robust_step(
         (sums, wp.vec3d),
     ]
     arrays, results = ([shared_memory(tensor, kind) for tensor, kind in part] for part in (given, made))
-    with _build_lock:
-        wp.launch(_robust_steps, dim=batch, inputs=[*arrays, *numbers, *results], device="cpu")
+    launch(_robust_steps, batch, [*arrays, *numbers, *results])
     T = T_camera_object.to(f64)
     moved = T.clone()
     moved[:, :3, :3] = move @ T[:, :3, :3]

@@ -6,13 +6,8 @@ their addresses, so views of different meshes need no packing.
 
 from __future__ import annotations
 
-import os
-import tempfile
-import threading
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import torch
@@ -25,13 +20,11 @@ from rnnpose_ros.rendering.checks import check_counts, check_mesh
 from rnnpose_ros.rendering.closed_form import empty_buffers
 from rnnpose_ros.rendering.texture import mip_levels
 from rnnpose_ros.rendering.warp_kernels import wp
+from rnnpose_ros.rendering.warp_launch import launch, shared_memory, start_warp
 from rnnpose_ros.types import CameraIntrinsics, Mesh, RenderBuffers
 
 _CUDA_THREADS = 1 << 16
 """Large faces are shared between threads until a launch has about this many."""
-
-_build_lock = threading.Lock()
-"""The first launch of a kernel compiles it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,8 +52,7 @@ class WarpRenderer:
             BackendUnavailableError: CUDA is asked for, and torch or Warp has none.
         """
         self.device = torch.device(device)
-        with _build_lock:
-            start_warp()
+        start_warp()
         if self.device.type == "cuda" and not (torch.cuda.is_available() and wp.is_cuda_available()):
             raise BackendUnavailableError(
                 f"the renderer was asked for {self.device}, but there is no CUDA device for torch and Warp; "
@@ -69,7 +61,6 @@ class WarpRenderer:
         if self.device.type == "cuda" and self.device.index is None:
             self.device = torch.device("cuda", torch.cuda.current_device())
         self._warp_device = wp.device_from_torch(self.device)
-        self._built: set[Any] = set()
 
     def upload(self, mesh: Mesh) -> WarpMesh:
         """The mesh on the device, with its texture's mip chain.
@@ -165,39 +156,7 @@ class WarpRenderer:
         stream = None
         if self.device.type == "cuda":
             stream = wp.stream_from_torch(torch.cuda.current_stream(self.device))
-        with nullcontext() if kernel in self._built else _build_lock:
-            wp.launch(kernel, dim=dim, inputs=inputs, device=self._warp_device, stream=stream)
-        self._built.add(kernel)
-
-
-@cache
-def start_warp() -> None:
-    """Starts Warp, once, without its greeting.
-
-    Its library writes to standard error that there is no CUDA driver, whatever the log level; on a machine
-    without one that is no news, so that line alone is left out.
-    """
-    wp.config.log_level = wp.LOG_ERROR
-    with tempfile.TemporaryFile() as caught:
-        standard_error = os.dup(2)
-        os.dup2(caught.fileno(), 2)
-        try:
-            wp.init()
-        finally:
-            os.dup2(standard_error, 2)
-            os.close(standard_error)
-            caught.seek(0)
-            for line in caught:
-                if b"Could not find or load the NVIDIA CUDA driver" not in line:
-                    os.write(2, line)
-
-
-def shared_memory(tensor: Tensor, dtype: Any = None) -> Any:
-    """The tensor's memory as a kernel's argument; the last axes are the vector or matrix of ``dtype``.
-
-    It is for a launch right away, and does not keep the tensor: the caller does.
-    """
-    return wp.from_torch(tensor, dtype=dtype, return_ctype=True)
+        launch(kernel, dim, inputs, device=self._warp_device, stream=stream)
 
 
 def _mip_chain(texture: UInt8[Tensor, "Ht Wt 3"]) -> tuple[UInt8[Tensor, "N"], int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -95,3 +96,15 @@ def test_two_runs_give_the_same_bits() -> None:
     assert second is not None
     assert torch.equal(first.T_camera_object, second.T_camera_object)
     assert torch.equal(first.information, second.information)
+
+
+def test_threads_do_not_disturb_each_other() -> None:
+    starts = [pose(0.001 * n, 0.0, 0.0, 0.005 * n, 0.0, 0.0) for n in range(4)]
+    comparisons = [prepared(look(pose(), pose(0.004 * n, 0.0, 0.0, 0.01 * n, -0.01, 0.0)), steps=5) for n in range(4)]
+    alone = [fused_descend(c, T, PRIOR) for c, T in zip(comparisons, starts, strict=True)]
+    with ThreadPoolExecutor(4) as threads:
+        together = list(threads.map(fused_descend, comparisons * 10, starts * 10, [PRIOR] * 40))
+    for expected, found in zip(alone * 10, together, strict=True):
+        assert expected is not None
+        assert found is not None
+        assert torch.equal(found.T_camera_object, expected.T_camera_object)
