@@ -188,14 +188,13 @@ def _cases(once: Refiner, again: Refiner | None, *, scenes: int, seed: int) -> I
                 T_start = turned(T_start, rng)
         before = model, batch.photo[0]
         there = trap in (Trap.NONE, Trap.WRONG_START)
-        first, second = (
-            None if refiner is None else _refine(refiner, photo, batch.camera, shown, T_start)
-            for refiner in (once, again)
-        )
-        if first is not None and first.measures is not None:
+        result = _refine(once, photo, batch.camera, shown, T_start)
+        if result.measures is not None:
             judged = partial(_judge, truth=batch.T_camera_object[0], model=model, is_there=there)
-            asked = second is not None and second.dissent is not None
-            yield replace(judged(first), reconsidered=judged(second) if asked else None)
+            case = judged(result)
+            if again is not None:
+                result = _refine(again, photo, batch.camera, shown, T_start)
+            yield case if result.dissent is None else replace(case, reconsidered=judged(result))
         if (number + 1) % 100 == 0:
             _LOGGER.info("calibration: %d of %d scenes", number + 1, scenes)
 
