@@ -26,7 +26,8 @@ _MOST_FRAMES = 60
 _POSE_EVERY = 25
 _WARM_UP_SHARE = 0.25
 _REST_SPANS = 20
-_MEMORY_PERIOD_S = 5.0
+_MEMORY_PERIOD_S = 1.0
+"""Readings come before a picture is sent, so that some find the node at rest, its free memory given back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +216,7 @@ def _play(
                 memory_kb = node.memory_kb()
                 if memory_kb is not None:
                     readings.append((now - began, memory_kb))
-                next_reading += max(_MEMORY_PERIOD_S, seconds / 1000.0) if seconds > 60.0 else seconds / 20.0
+                next_reading += max(_MEMORY_PERIOD_S, seconds / 4000.0) if seconds > 60.0 else seconds / 20.0
                 line.show(f"{now - began:.0f} of {seconds:.0f} s, {camera.counts().answers} answers")
             camera.send(frames[index], _said(sequence, index, labels) if number % _POSE_EVERY == 0 else [])
             time.sleep(max(0.0, began + (number + 1) / rate_hz - time.monotonic()))

@@ -8,7 +8,7 @@ import threading
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
 _ARENAS = 2
 _MAPPED_FROM_BYTES = 4 << 20
-_PERIOD_S = 60.0
+_PERIOD_S = 30.0
 
 
 def keep_memory_flat() -> bool:
