@@ -83,20 +83,19 @@ def load_refiner(
         BackendUnavailableError: The device, the engine or the renderer is not here.
         ConfigError: A setting is unknown or out of bounds.
     """
-    from rnnpose_ros.acceleration.engines import accelerate, choose_engine, kernels_of
-    from rnnpose_ros.checkpoints.checkpoint import default_weights, load_network
+    from rnnpose_ros.acceleration.engines import choose_engine
+    from rnnpose_ros.acceleration.trained import trained_refiner
+    from rnnpose_ros.checkpoints.checkpoint import default_weights
     from rnnpose_ros.cli.settings import parse_settings
     from rnnpose_ros.config import build
-    from rnnpose_ros.refinement.refiner import Refiner, RefinerConfig
-    from rnnpose_ros.refinement.status import Calibration
+    from rnnpose_ros.refinement.refiner import RefinerConfig
 
     config = build(RefinerConfig, parse_settings(settings))
     backend = make_renderer(renderer, device)
     choose_engine(engine, device)  # before anything is loaded
-    plain, info = load_network(weights or default_weights(), device=device, precision=precision)
-    network = accelerate(plain, engine, threads=threads, precision=precision)
-    calibration = Calibration.from_mapping(info.calibration)
-    return Refiner(network, backend, config, calibration=calibration, kernels=kernels_of(network))
+    return trained_refiner(
+        weights or default_weights(), backend, config, precision=precision, engine=engine, threads=threads
+    )
 
 
 def make_paper_refiner(

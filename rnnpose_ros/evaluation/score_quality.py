@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rnnpose_ros.geometry.se3 import pose_difference
 
 RIGHT_DIAMETERS = 0.1
 """A pose is right whose ADD(-S), to the nearest symmetric truth, is under a tenth of the diameter."""
@@ -23,3 +28,13 @@ def auroc(scores: np.ndarray, right: np.ndarray) -> float:
     if len(good) == 0 or len(bad) == 0:
         return float("nan")
     return float((good[:, None] > bad).mean() + 0.5 * (good[:, None] == bad).mean())
+
+
+def mahalanobis_squared(
+    T_camera_object: Float[Tensor, "4 4"],
+    T_camera_object_true: Float[Tensor, "4 4"],
+    covariance: Float[Tensor, "6 6"],
+) -> float:
+    """Squared distance of a pose from the truth in units of its covariance (x y z rotX rotY rotZ, camera's axes)."""
+    error = pose_difference(T_camera_object_true, T_camera_object).double()
+    return float(error @ torch.linalg.lstsq(covariance.double(), error[:, None], driver="gelsd").solution[:, 0])

@@ -5,17 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
-
 from rnnpose_ros.evaluation.metrics import add
-from rnnpose_ros.evaluation.score_quality import RIGHT_DIAMETERS
+from rnnpose_ros.evaluation.score_quality import RIGHT_DIAMETERS, mahalanobis_squared
 from rnnpose_ros.evaluation.trap_scenes import TrapPicture
-from rnnpose_ros.geometry.se3 import log_so3
+from rnnpose_ros.refinement.solution import spread_diameters
 from rnnpose_ros.tracking.association import pose_distance
 from rnnpose_ros.tracking.track import TRACK_SOURCE
-from rnnpose_ros.tracking.trust import predicted_motion
 from rnnpose_ros.types import ObjectModel, PoseHypothesis, RefinementResult
 
 
@@ -33,7 +28,7 @@ class TrapTrial:
     """Solved, and not under ``refine.min_score``."""
     score: float
     uncertainty: float
-    """See :func:`~rnnpose_ros.tracking.trust.predicted_motion`; NaN where it is not known."""
+    """See :func:`~rnnpose_ros.refinement.solution.spread_diameters`; NaN where it is not known."""
     moved_m: float
     """From the start."""
     turned_rad: float
@@ -74,7 +69,6 @@ def trap_trial(
     """
     error, squared = pose_errors(result, picture, model)
     moved, turned = pose_distance(start.T_camera_object, result.T_camera_object, symmetries=model.symmetries)
-    covariance = result.covariance
     return TrapTrial(
         kind=kind,
         episode=episode,
@@ -83,7 +77,7 @@ def trap_trial(
         is_track=start.source == TRACK_SOURCE,
         is_usable=result.is_usable,
         score=result.score,
-        uncertainty=math.nan if covariance is None else predicted_motion(covariance, diameter=model.diameter),
+        uncertainty=spread_diameters(result.covariance, model.diameter),
         moved_m=moved,
         turned_rad=turned,
         error_diameters=error,
@@ -102,14 +96,3 @@ def pose_errors(result: RefinementResult, picture: TrapPicture, model: ObjectMod
     best = int(errors.argmin())
     squared = math.nan if result.covariance is None else mahalanobis_squared(T, truths[best], result.covariance)
     return float(errors[best]) / model.diameter, squared
-
-
-def mahalanobis_squared(
-    T_camera_object: Float[Tensor, "4 4"],
-    T_camera_object_true: Float[Tensor, "4 4"],
-    covariance: Float[Tensor, "6 6"],
-) -> float:
-    """Squared distance of a pose from the truth in units of its covariance (x y z rotX rotY rotZ, camera's axes)."""
-    turn = log_so3(T_camera_object_true[:3, :3] @ T_camera_object[:3, :3].T)
-    error = torch.cat([(T_camera_object_true - T_camera_object)[:3, 3], turn]).double()
-    return float(error @ torch.linalg.lstsq(covariance.double(), error[:, None], driver="gelsd").solution[:, 0])

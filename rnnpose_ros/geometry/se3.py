@@ -111,8 +111,13 @@ def _series(omega: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return a, b, c
 
 
+def pose_difference(T: Float[Tensor, "*B 4 4"], T_reference: Float[Tensor, "*B 4 4"]) -> Float[Tensor, "*B 6"]:
+    """From reference to pose, as a covariance has it: x y z rotX rotY rotZ, axes of the common frame, m and rad."""
+    turn = log_so3(T[..., :3, :3] @ T_reference[..., :3, :3].mT)
+    return torch.cat([T[..., :3, 3] - T_reference[..., :3, 3], turn], -1)
+
+
 def mean_squared_difference(T: Float[Tensor, "K 4 4"], T_reference: Float[Tensor, "4 4"]) -> Float[Tensor, "6 6"]:
     """How far poses lie from one, as a covariance: x y z rotX rotY rotZ, axes of the common frame, m and rad."""
-    turn = log_so3(T[:, :3, :3] @ T_reference[:3, :3].mT)
-    difference = torch.cat([T[:, :3, 3] - T_reference[:3, 3], turn], -1)
+    difference = pose_difference(T, T_reference.expand_as(T))
     return difference.mT @ difference / len(difference)

@@ -143,9 +143,12 @@ def _motion_px(step: Float[Tensor, "6"], normal_matrix: Float[Tensor, "6 6"], we
 
 
 def spread_diameters(covariance: Float[Tensor, "6 6"] | None, diameter: float) -> float:
-    """Root mean square motion that a covariance predicts, in diameters; NaN without one."""
+    """Root mean square motion of an object's outline that a covariance predicts, in diameters.
+
+    Rotations count as arcs at half a diameter. NaN without a covariance, or where it is none.
+    """
     if covariance is None:
         return math.nan
     variances = covariance.diagonal()
     squared = float(variances[:3].sum()) / diameter**2 + 0.25 * float(variances[3:].sum())
-    return math.sqrt(max(squared, 0.0))
+    return math.sqrt(squared) if squared >= 0.0 else math.nan

@@ -6,13 +6,15 @@ import dataclasses
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import torch
 
-from rnnpose_ros.acceleration.engines import accelerate, choose_engine, kernels_of
-from rnnpose_ros.checkpoints.checkpoint import default_weights, load_network
+from rnnpose_ros.acceleration.engines import choose_engine
+from rnnpose_ros.acceleration.trained import trained_refiner
+from rnnpose_ros.checkpoints.checkpoint import default_weights
 from rnnpose_ros.errors import AssetError, BackendUnavailableError, ConfigError
 from rnnpose_ros.geometry.camera import intrinsics
 from rnnpose_ros.objects.description import read_description
@@ -20,8 +22,7 @@ from rnnpose_ros.objects.library import ObjectLibrary, load_object
 from rnnpose_ros.objects.mesh_io import MESH_SUFFIXES
 from rnnpose_ros.paths import resolve_path
 from rnnpose_ros.refinement.features import FeatureCache
-from rnnpose_ros.refinement.refiner import Refiner, RefinerConfig
-from rnnpose_ros.refinement.status import Calibration
+from rnnpose_ros.refinement.refiner import RefinerConfig
 from rnnpose_ros.rendering.backends import make_renderer
 from rnnpose_ros.rendering.renderer import Renderer
 from rnnpose_ros.ros.fake_engine import FakeEngine
@@ -95,23 +96,17 @@ def load_engines(config: NodeConfig) -> Engines:
     renderer = make_renderer(config.renderer, device)
     choose_engine(config.engine, device)  # before anything is loaded
     weights = resolve_path(config.weights) if config.weights else own_weights(config) or default_weights()
-    full = short = _load_refiner(weights, config, renderer, threads=config.threads)
+    trained = partial(trained_refiner, config=config.refine, precision=config.precision, engine=config.engine)
+    full = short = trained(weights, renderer, threads=config.threads)
     if _has_own_network(config):
         own = resolve_path(config.tracking.weights) if config.tracking.weights else weights
-        short = _load_refiner(own, config, renderer, threads=config.tracking.threads or config.threads)
+        short = trained(own, renderer, threads=config.tracking.threads or config.threads)
     return Engines(full, short.with_config(tracking_programme(config)))
 
 
 def _has_own_network(config: NodeConfig) -> bool:
     """Whether tracked objects are refined by a network that was loaded for them."""
     return bool(config.tracking.weights) or config.tracking.threads not in (0, config.threads)
-
-
-def _load_refiner(weights: Path, config: NodeConfig, renderer: Renderer, *, threads: int) -> Refiner:
-    plain, info = load_network(weights, device=renderer.device, precision=config.precision)
-    network = accelerate(plain, config.engine, threads=threads, precision=config.precision)
-    calibration = Calibration.from_mapping(info.calibration)
-    return Refiner(network, renderer, config.refine, calibration=calibration, kernels=kernels_of(network))
 
 
 def own_weights(config: NodeConfig) -> Path | None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
-from jaxtyping import Float
-from torch import Tensor
-
+from rnnpose_ros.refinement.solution import spread_diameters
 from rnnpose_ros.tracking.association import pose_distance
 from rnnpose_ros.tracking.tracking_config import TrackingConfig
 from rnnpose_ros.types import ObjectModel, PoseHypothesis, RefinementResult, RefinementStatus
@@ -44,25 +41,15 @@ def doubted(
 
 
 def most_uncertainty(config: TrackingConfig, *, is_tracked: bool) -> float:
-    """The largest :func:`predicted_motion` that is believed, diameters; 0 for no bound."""
+    """The largest :func:`~rnnpose_ros.refinement.solution.spread_diameters` that is believed; 0 for no bound."""
     return config.max_uncertainty * (_HELD if is_tracked else 1.0)
-
-
-def predicted_motion(covariance: Float[Tensor, "6 6"], *, diameter: float) -> float:
-    """Root mean square motion of an object's outline that a covariance predicts, in diameters.
-
-    Rotations count as arcs at half a diameter.
-    """
-    variances = covariance.diagonal()
-    squared = float(variances[:3].sum()) / diameter**2 + 0.25 * float(variances[3:].sum())
-    return math.sqrt(squared) if squared >= 0.0 else math.nan
 
 
 def _is_unsure(result: RefinementResult, model: ObjectModel | None, most: float) -> bool:
     if model is None or result.covariance is None or not most:
         return False
     # Written so that NaN is unsure.
-    return not predicted_motion(result.covariance, diameter=model.diameter) <= most
+    return not spread_diameters(result.covariance, model.diameter) <= most
 
 
 def _ran_away(

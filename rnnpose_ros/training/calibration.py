@@ -10,15 +10,19 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float, UInt8
 from scipy.optimize import minimize
 from torch import Tensor
 
 from rnnpose_ros.data.synthetic.scene import SceneGenerator
 from rnnpose_ros.evaluation.metrics import add
-from rnnpose_ros.evaluation.score_quality import CHI2_6_95, RIGHT_DIAMETERS, auroc, expected_calibration_error
-from rnnpose_ros.geometry.se3 import inverse, log_so3
+from rnnpose_ros.evaluation.score_quality import (
+    CHI2_6_95,
+    RIGHT_DIAMETERS,
+    auroc,
+    expected_calibration_error,
+    mahalanobis_squared,
+)
 from rnnpose_ros.refinement.opinions import OpinionConfig
 from rnnpose_ros.refinement.refiner import Refiner
 from rnnpose_ros.refinement.restarts import RestartConfig
@@ -219,9 +223,7 @@ def _judge(result: RefinementResult, *, truth: Float[Tensor, "4 4"], model: Obje
     right = is_there and float(errors[nearest]) < RIGHT_DIAMETERS * model.diameter
     squared = float("nan")
     if right and result.covariance is not None:
-        delta = T @ inverse(truths[nearest])
-        error = torch.cat([T[:3, 3] - truths[nearest][:3, 3], log_so3(delta[:3, :3])])
-        squared = float(error @ torch.linalg.solve(result.covariance, error))
+        squared = mahalanobis_squared(T, truths[nearest], result.covariance)
     assert result.measures is not None
     return Case(measures=result.measures, right=right, error_squared=squared)
 

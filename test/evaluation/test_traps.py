@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from rnnpose_ros.cli.main import main
+from rnnpose_ros.evaluation.score_quality import mahalanobis_squared
 from rnnpose_ros.evaluation.trap_scenes import PICTURES, SHARES, TrapEpisode, TrapScenes, seen_again
-from rnnpose_ros.evaluation.trap_trials import mahalanobis_squared
 from rnnpose_ros.evaluation.traps import (
     TrapAnswer,
     TrapPictureResult,

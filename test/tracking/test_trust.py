@@ -10,9 +10,10 @@ from torch import Tensor
 
 from rnnpose_ros.geometry.se3 import exp_se3
 from rnnpose_ros.objects.library import object_from_mesh
+from rnnpose_ros.refinement.solution import spread_diameters
 from rnnpose_ros.tracking.tracker import Tracker
 from rnnpose_ros.tracking.tracking_config import TrackingConfig
-from rnnpose_ros.tracking.trust import doubted, predicted_motion
+from rnnpose_ros.tracking.trust import doubted
 from rnnpose_ros.types import Mesh, ObjectModel, PoseHypothesis, RefinementResult, RefinementStatus
 
 START = exp_se3(torch.tensor([0.0, 0.0, 0.5, 0.1, 0.2, 0.3], dtype=torch.float64))
@@ -60,7 +61,7 @@ def test_the_predicted_motion_of_the_outline_is_that_of_drawn_poses() -> None:
     draws = torch.randn(20_000, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * stds
     squared = draws[:, :3].square().sum(1) + (0.1 * draws[:, 3:]).square().sum(1)
     expected = float(squared.mean().sqrt()) / 0.2
-    assert predicted_motion(torch.diag(stds**2), diameter=0.2) == pytest.approx(expected, rel=0.02)
+    assert spread_diameters(torch.diag(stds**2), 0.2) == pytest.approx(expected, rel=0.02)
 
 
 @pytest.mark.parametrize("std", [0.06, math.nan])
