@@ -16,6 +16,8 @@ from rnnpose_ros.types import ObjectModel, RefinementResult
 _POINTS = 256
 _TWIN_SHARE = 0.1
 """Of the diameter: objects that lie nearer to each other than this cannot be two."""
+_WIDTH_SHARE = 0.5
+"""Of the least width: bodies whose centres lie nearer than this pass through each other, however they are turned."""
 
 
 def nearest_member(
@@ -55,10 +57,26 @@ def mean_distance(T_a: Float[Tensor, "4 4"], T_b: Float[Tensor, "4 4"], model: O
 
 
 def is_twin(T_camera_a: Float[Tensor, "4 4"], T_camera_b: Float[Tensor, "4 4"], model: ObjectModel) -> bool:
-    """True where two objects of one class would fill the same room: then they are one."""
+    """True where two objects of one class would fill the same room and look alike: then they are one in one pose."""
     T_a, T_b, centre = T_camera_a.double(), T_camera_b.double(), model.centre.double()
     moved = inverse(T_a @ model.symmetries.double()) @ T_b
     shift = (moved[:, :3, :3] @ centre + moved[:, :3, 3] - centre).norm(dim=-1)
     # The chord of a point on the outline: 2 sin(angle / 2) times its distance from the axis.
     turn = (moved[:, :3, :3] - torch.eye(3, dtype=torch.float64)).flatten(1).norm(dim=-1) / math.sqrt(2.0)
     return bool((shift + 0.5 * model.diameter * turn).min() < _TWIN_SHARE * model.diameter)
+
+
+def is_one_body(T_camera_a: Float[Tensor, "4 4"], T_camera_b: Float[Tensor, "4 4"], model: ObjectModel) -> bool:
+    """True where two objects of one class would pass through each other, however they are turned: then they are one."""
+    centre = model.centre.double()[None]
+    apart = float((transform(T_camera_a.double(), centre) - transform(T_camera_b.double(), centre)).norm())
+    return apart < _WIDTH_SHARE * _least_width(model) or is_twin(T_camera_a, T_camera_b, model)
+
+
+def _least_width(model: ObjectModel) -> float:
+    """Of the object along the direction in which its vertices vary least, metres."""
+    vertices = model.mesh.vertices.double()
+    points = vertices[:: max(1, len(vertices) // _POINTS)]
+    points = points - points.mean(0)
+    along = points @ torch.linalg.eigh(points.T @ points).eigenvectors[:, 0]
+    return float(along.max() - along.min())

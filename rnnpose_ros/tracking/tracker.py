@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from rnnpose_ros.refinement.symmetric_pose import is_twin
+from rnnpose_ros.refinement.symmetric_pose import is_one_body
 from rnnpose_ros.tracking.association import associate
 from rnnpose_ros.tracking.renewal import (
     carried_along,
@@ -274,7 +274,10 @@ class Tracker:
             angle=self.initial_pose.association_angle,
             symmetries=None if model is None else model.symmetries,
         )
-        return same.get(0)
+        if 0 in same or model is None:
+            return same.get(0)
+        T = result.T_camera_object
+        return next((i for i, track in enumerate(tracks) if is_one_body(track.T_camera_object, T, model)), None)
 
     def _is_doubtful(self, track: Track) -> bool:
         """Lost, or neither sure of itself nor confirmed from outside: a sure newcomer is the same object found."""
@@ -308,7 +311,7 @@ class Tracker:
                 and any(
                     other.label == track.label
                     and not other.is_lost
-                    and is_twin(other.T_camera_object, track.T_camera_object, model)
+                    and is_one_body(other.T_camera_object, track.T_camera_object, model)
                     for other, _ in alone
                 )
             )

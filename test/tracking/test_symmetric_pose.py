@@ -12,7 +12,8 @@ from torch import Tensor
 from rnnpose_ros.geometry.rotations import rotation_angle
 from rnnpose_ros.geometry.se3 import exp_se3, increment_about, transform
 from rnnpose_ros.objects.symmetry import turn_about_axes
-from rnnpose_ros.refinement.symmetric_pose import nearest_member
+from rnnpose_ros.refinement.symmetric_pose import is_one_body, nearest_member
+from rnnpose_ros.tracking.tracking_config import TrackingConfig
 from rnnpose_ros.types import RefinementResult, RefinementStatus
 
 from .conftest import Run, box, detected, pose
@@ -104,3 +105,31 @@ def test_the_covariance_is_that_of_the_new_origin() -> None:
 
 def _result(T: Tensor) -> RefinementResult:
     return RefinementResult("cube", T, RefinementStatus.CONVERGED, 0.9, 0.5)
+
+
+@pytest.mark.parametrize(("shift", "turn_z", "expected"), [(0.04, 0.0, True), (0.04, 0.8, True), (0.06, 0.8, False)])
+def test_bodies_that_pass_through_each_other_are_one(shift: float, turn_z: float, *, expected: bool) -> None:
+    assert is_one_body(pose(), pose(shift, turn_z=turn_z), box()) is expected
+
+
+def test_thin_plates_on_each_other_are_two() -> None:
+    cube = box()
+    corners = cube.mesh.vertices * torch.tensor([1.0, 1.0, 0.2])
+    plate = dataclasses.replace(cube, mesh=dataclasses.replace(cube.mesh, vertices=corners))
+    T_upper, T_lower = pose(z=0.5), pose(z=0.52, turn_z=0.8)
+    assert not is_one_body(T_upper, T_lower, plate)
+    assert is_one_body(T_upper, pose(z=0.508, turn_z=0.8), plate)
+
+
+@pytest.mark.parametrize(("score", "expected"), [(0.95, 0.9), (0.7, 0.0)])
+def test_a_pose_turned_far_in_the_same_place_is_the_same_object_and_the_better_stays(
+    score: float, expected: float
+) -> None:
+    run = Run(objects={"cube": box()}, score=lambda T: score if float(T[1, 0]) > 0.5 else 0.9)
+    run.frame(detected())
+    for _ in range(TrackingConfig().disagreements):
+        outcome = run.frame(detected(0.01, turn_z=0.9))
+    (item,) = outcome.tracked
+    assert math.atan2(float(item.result.T_camera_object[1, 0]), float(item.result.T_camera_object[0, 0])) == (
+        pytest.approx(expected)
+    )
