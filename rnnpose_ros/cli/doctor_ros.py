@@ -19,6 +19,8 @@ FAST_DDS = "rmw_fastrtps"
 _IMAGE_BYTES = 1280 * 720 * 3
 _SHARED_MEMORY_BYTES = 256 * 2**20
 """Four processes, each with the profile's segment of 64 MiB."""
+_USUAL_SEGMENTS = 100
+"""One a process, and a few for its ports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +162,18 @@ def _check_discovery() -> Iterator[Finding]:
         yield warn(SECTION, f"ROS_DOMAIN_ID={text}", "use 0 to 101: above, its ports are those Linux gives to others")
 
 
+def left_over_segments(folder: Path) -> Iterator[Finding]:
+    """What killed processes left of Fast DDS's shared memory: with hundreds of it, nodes no longer heard each other."""
+    segments = len(list(folder.glob("fastdds_*"))) // 2  # each has a lock beside it
+    if segments > _USUAL_SEGMENTS:
+        text = (
+            f"{folder} holds {segments} segments of Fast DDS, more than so many processes need: killed ones left theirs"
+        )
+        yield warn(
+            SECTION, text, f"stop all nodes, then fastdds shm clean, or rm {folder}/fastdds_* {folder}/sem.fastdds_*"
+        )
+
+
 def _check_memory() -> Iterator[Finding]:
     """Where pictures wait on their way: shared memory, and the sockets' buffers for what comes from other machines."""
     try:
@@ -173,6 +187,7 @@ def _check_memory() -> Iterator[Finding]:
         yield warn(SECTION, f"/dev/shm has {free / 2**20:.0f} MiB free, the profile wants 64 MiB a process", remedy)
     else:
         yield ok(SECTION, f"/dev/shm has {free / 2**20:.0f} MiB free")
+    yield from left_over_segments(Path("/dev/shm"))
     text = f"sockets receive into {buffer / 1024:.0f} KiB (rmem_default)"
     if buffer < _IMAGE_BYTES:
         text += ": less than one 1280x720 picture, which counts for cameras on other machines"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rnnpose_ros.cli.doctor_findings import Finding, Level, as_lines
-from rnnpose_ros.cli.doctor_ros import check_profile, try_import
+from rnnpose_ros.cli.doctor_ros import check_profile, left_over_segments, try_import
 from rnnpose_ros.cli.doctor_transport import judge
 from rnnpose_ros.cli.main import main
 from rnnpose_ros.ros.transport_measurement import DEFAULT_STREAMS, StreamResult
@@ -196,3 +196,15 @@ def test_what_is_printed_holds_the_remedy_on_a_line_of_its_own() -> None:
 def test_a_wrong_question_is_refused(capsys: pytest.CaptureFixture[str], wrong: list[str]) -> None:
     assert main(["doctor", "--only", "transport", *wrong]) == 2
     assert "rnnpose doctor: --" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("segments", "is_said"), [(40, False), (300, True)])
+def test_shared_memory_that_killed_processes_left_is_found(tmp_path: Path, segments: int, *, is_said: bool) -> None:
+    for number in range(segments):
+        for name in (f"fastdds_{number:016x}", f"fastdds_{number:016x}_el"):
+            (tmp_path / name).touch()
+    found = list(left_over_segments(tmp_path))
+    assert bool(found) is is_said
+    if found:
+        assert "300 segments" in found[0].text
+        assert "fastdds shm clean" in found[0].remedy
