@@ -22,12 +22,10 @@ from rnnpose_ros.geometry.se3 import mean_squared_difference, transform
 from rnnpose_ros.refinement.restarts import Refine
 from rnnpose_ros.refinement.solution import spread_diameters
 from rnnpose_ros.refinement.status import Calibration, held_log_spread
-from rnnpose_ros.refinement.symmetric_pose import nearest_member
+from rnnpose_ros.refinement.symmetric_pose import nearest_member, some_vertices
 from rnnpose_ros.types import ObjectModel, PoseHypothesis, RefinementResult, RefinementStatus
 
 _SEED = 7
-_POINTS = 256
-"""Vertices by which poses are compared, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +111,7 @@ def in_their_midst(
     first = results[0].T_camera_object
     alike = [nearest_member(result, model, first) for result in results]
     T = torch.stack([result.T_camera_object.double() for result in alike])
-    vertices = model.mesh.vertices.double()
-    points = transform(T, vertices[:: max(1, len(vertices) // _POINTS)].expand(len(T), -1, 3))
+    points = transform(T, some_vertices(model).expand(len(T), -1, 3))
     apart = (points[:, None] - points[None]).norm(dim=-1).mean(-1)
     middle = int(apart.sum(1).argmin())
     chosen = alike[middle]

@@ -14,6 +14,7 @@ from rnnpose_ros.objects.symmetry import nearest_symmetric, turn_about_axes
 from rnnpose_ros.types import ObjectModel, RefinementResult
 
 _POINTS = 256
+"""Vertices by which poses are compared, at most about."""
 _TWIN_SHARE = 0.1
 """Of the diameter: objects that lie nearer to each other than this cannot be two."""
 _WIDTH_SHARE = 0.5
@@ -49,10 +50,15 @@ def _about_other_origin(covariance: Float[Tensor, "6 6"], offset: Float[Tensor, 
     return J @ covariance @ J.T
 
 
+def some_vertices(model: ObjectModel) -> Float[Tensor, "N 3"]:
+    """Enough of an object's vertices to compare poses by, metres, float64."""
+    vertices = model.mesh.vertices.double()
+    return vertices[:: max(1, len(vertices) // _POINTS)]
+
+
 def mean_distance(T_a: Float[Tensor, "4 4"], T_b: Float[Tensor, "4 4"], model: ObjectModel) -> float:
     """Between the same points of an object in two poses (of one frame), metres; over some of its vertices."""
-    vertices = model.mesh.vertices.double()
-    points = vertices[:: max(1, len(vertices) // _POINTS)]
+    points = some_vertices(model)
     return float((transform(T_a.double(), points) - transform(T_b.double(), points)).norm(dim=-1).mean())
 
 
@@ -75,8 +81,7 @@ def is_one_body(T_camera_a: Float[Tensor, "4 4"], T_camera_b: Float[Tensor, "4 4
 
 def _least_width(model: ObjectModel) -> float:
     """Of the object along the direction in which its vertices vary least, metres."""
-    vertices = model.mesh.vertices.double()
-    points = vertices[:: max(1, len(vertices) // _POINTS)]
+    points = some_vertices(model)
     points = points - points.mean(0)
     along = points @ torch.linalg.eigh(points.T @ points).eigenvectors[:, 0]
     return float(along.max() - along.min())

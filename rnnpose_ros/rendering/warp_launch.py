@@ -14,8 +14,9 @@ from torch import Tensor
 
 from rnnpose_ros.rendering.warp_kernels import wp
 
+_start_lock = threading.Lock()
 _build_lock = threading.Lock()
-"""Warp is started once, and the first launch of a kernel compiles it."""
+"""The first launch of a kernel compiles it, for seconds; asking whether Warp is started does not wait for that."""
 _built: set[Any] = set()
 """Kernels and devices."""
 
@@ -26,7 +27,7 @@ def start_warp() -> None:
     Its library writes to standard error that there is no CUDA driver, whatever the log level; on a machine
     without one that is no news, so that line alone is left out.
     """
-    with _build_lock:
+    with _start_lock:
         _start()
 
 

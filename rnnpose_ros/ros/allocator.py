@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+import time
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
 _ARENAS = 2
@@ -41,10 +42,10 @@ def give_memory_back(*, period_s: float = _PERIOD_S) -> threading.Thread | None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is None:
         return None
-    pause = threading.Event()
 
     def trim_regularly() -> None:
-        while not pause.wait(period_s):
+        while True:
+            time.sleep(period_s)
             trim(0)
 
     thread = threading.Thread(target=trim_regularly, name="allocator", daemon=True)

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from scipy.optimize import minimize
 from torch import Tensor
 
@@ -23,12 +23,13 @@ from rnnpose_ros.evaluation.score_quality import (
     expected_calibration_error,
     mahalanobis_squared,
 )
-from rnnpose_ros.refinement.opinions import OpinionConfig
+from rnnpose_ros.networks.paper_network import PaperNetwork
+from rnnpose_ros.refinement.opinions import OpinionConfig, ask_again
 from rnnpose_ros.refinement.refiner import Refiner
 from rnnpose_ros.refinement.restarts import RestartConfig
 from rnnpose_ros.refinement.status import SCORE_MEASURES, Calibration
 from rnnpose_ros.training.traps import Trap, draw_trap, emptied, hidden, turned
-from rnnpose_ros.types import CameraIntrinsics, ImageFrame, ObjectModel, PoseHypothesis, RefinementResult
+from rnnpose_ros.types import ImageFrame, ObjectModel, PoseHypothesis, RefinementResult
 
 _LOGGER = logging.getLogger(__name__)
 _SCENE_PX = 320
@@ -83,10 +84,9 @@ def calibrate(refiner: Refiner, *, scenes: int, seed: int) -> CalibrationReport:
     """
     # What is solved is believed, whatever it scores so far.
     alone = replace(refiner.config, restarts=RestartConfig(count=0), opinions=OpinionConfig(count=0), min_score=0.0)
-    always = replace(alone, opinions=replace(refiner.config.opinions, below_score=1.0))
-    once, again = refiner.with_config(alone), refiner.with_config(always)
-    cases = list(_cases(once, again if always.opinions.count else None, scenes=scenes, seed=seed))
-    return fit_calibration(cases, low=refiner.config.min_score, high=refiner.config.opinions.below_score)
+    opinions = refiner.config.opinions
+    cases = list(_cases(refiner.with_config(alone), opinions, scenes=scenes, seed=seed))
+    return fit_calibration(cases, low=refiner.config.min_score, high=opinions.below_score)
 
 
 def fit_calibration(cases: Sequence[Case], *, low: float = 0.0, high: float = 1.0) -> CalibrationReport:
@@ -150,7 +150,6 @@ def _opinion_figures(calibration: Calibration, half: Sequence[Case], other: Sequ
         fitted = _with_opinions(calibration, fit)
         scores += [fitted.score(case.measures) for case in measured]
         before += [calibration.logit(case.measures) for case in measured]
-
     return {
         "asked": len(right),
         "asked_error": expected_calibration_error(np.array(scores), right),
@@ -169,9 +168,11 @@ def _believed_errors(cases: Sequence[Case], calibration: Calibration) -> np.ndar
     return np.array([value for value in squared if np.isfinite(value)])
 
 
-def _cases(once: Refiner, again: Refiner | None, *, scenes: int, seed: int) -> Iterator[Case]:
-    """Refined once, and once more with second opinions."""
-    generator = SceneGenerator(once.renderer, seed=seed)
+def _cases(refiner: Refiner, opinions: OpinionConfig, *, scenes: int, seed: int) -> Iterator[Case]:
+    """Each refined alone, and what second opinions make of it, where such are asked for."""
+    generator = SceneGenerator(refiner.renderer, seed=seed)
+    # As the refiner does: the published network is asked once.
+    asks = opinions.count > 0 and not isinstance(refiner.network, PaperNetwork)
     rng = np.random.default_rng(seed)
     before: tuple[ObjectModel, Tensor] | None = None
     for number in range(scenes):
@@ -192,25 +193,29 @@ def _cases(once: Refiner, again: Refiner | None, *, scenes: int, seed: int) -> I
                 T_start = turned(T_start, rng)
         before = model, batch.photo[0]
         there = trap in (Trap.NONE, Trap.WRONG_START)
-        result = _refine(once, photo, batch.camera, shown, T_start)
+        frame = ImageFrame(rgb=photo.permute(1, 2, 0).contiguous(), camera=batch.camera.one(0))
+        refine = partial(_refine, refiner, frame, shown)
+        (result,) = refine([PoseHypothesis(shown.label, T_start.double())])
         if result.measures is not None:
             judged = partial(_judge, truth=batch.T_camera_object[0], model=model, is_there=there)
             case = judged(result)
-            if again is not None:
-                result = _refine(again, photo, batch.camera, shown, T_start)
+            if asks:
+                result = ask_again(
+                    result, shown, refine=refine, config=opinions, calibration=refiner.calibration, min_score=0.0
+                )
             yield case if result.dissent is None else replace(case, reconsidered=judged(result))
         if (number + 1) % 100 == 0:
             _LOGGER.info("calibration: %d of %d scenes", number + 1, scenes)
 
 
 def _refine(
-    refiner: Refiner, photo: UInt8[Tensor, "3 H W"], camera: CameraIntrinsics, model: ObjectModel, T_start: Tensor
-) -> RefinementResult:
-    frame = ImageFrame(
-        rgb=photo.permute(1, 2, 0).contiguous(),
-        camera=camera.one(0),
-    )
-    return refiner.refine(frame, [PoseHypothesis(model.label, T_start.double())], {model.label: model})[0]
+    refiner: Refiner,
+    frame: ImageFrame,
+    model: ObjectModel,
+    hypotheses: Sequence[PoseHypothesis],
+    cycles: int | None = None,
+) -> list[RefinementResult]:
+    return refiner.refine(frame, hypotheses, {model.label: model}, cycles=cycles)
 
 
 def _judge(result: RefinementResult, *, truth: Float[Tensor, "4 4"], model: ObjectModel, is_there: bool) -> Case:
